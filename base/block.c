@@ -1,0 +1,63 @@
+/*
+ * Owns the memory of blocks, and how much of it is kept for re-use.
+ *
+ *      malloc --create_fresh--> held (refs >= 1) --release--> free list --create--> held
+ *                                                   |
+ *                                                   +--> free(), when enough are kept
+ *
+ * It does not know what the bytes are, and it refuses nothing: see block_pool_is_short.
+ */
+#include "base/block.h"
+
+#include <stdlib.h>
+
+/* Blocks kept for re-use, by size: 4 MiB of small ones, 8 MiB of large ones. */
+static const size_t kept_max[BLOCK_SIZES] = {1024, 128};
+static const size_t capacity_of[BLOCK_SIZES] = {BLOCK_SMALL_BYTES, BLOCK_LARGE_BYTES};
+
+void block_pool_init(struct block_pool *pool, size_t limit_bytes)
+{
+    *pool = (struct block_pool){.limit_bytes = limit_bytes};
+}
+
+void block_pool_fini(struct block_pool *pool)
+{
+    assert(pool->held_bytes == 0);
+    for (int size = 0; size < BLOCK_SIZES; size++) {
+        while (pool->free[size] != NULL) {
+            struct block *block = pool->free[size];
+            pool->free[size] = block->next_free;
+            free(block);
+        }
+        pool->free_count[size] = 0;
+    }
+}
+
+struct block *block_create_fresh(struct block_pool *pool, enum block_size size)
+{
+    struct block *block = malloc(sizeof *block + capacity_of[size]);
+    if (block == NULL)
+        return NULL;
+    block->pool = pool;
+    block->next_free = NULL;
+    block->refs = 1;
+    block->used = 0;
+    block->capacity = (uint32_t)capacity_of[size];
+    block->size = size;
+    pool->held_bytes += block->capacity;
+    return block;
+}
+
+void block_release(struct block *block)
+{
+    struct block_pool *pool = block->pool;
+    assert(pool->held_bytes >= block->capacity);
+    pool->held_bytes -= block->capacity;
+    if (pool->free_count[block->size] >= kept_max[block->size]) {
+        free(block);
+        return;
+    }
+    block->next_free = pool->free[block->size];
+    pool->free[block->size] = block;
+    pool->free_count[block->size]++;
+}

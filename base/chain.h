@@ -1,0 +1,95 @@
+/*
+ * A chain: bytes waiting to be written, in order, as a list of segments over blocks.
+ *
+ *      head -> [segment: data, len, block] -> [segment] -> ... -> tail
+ *
+ * Small pieces are copied together into blocks of the chain's own; large ones are referred to where they lie (the chain
+ * then holds a reference to their block), so that a large value is never copied. Bytes that live for ever (static text)
+ * are referred to without a block.
+ *
+ * Invariant (chain_check): bytes is the sum of the segments' lengths; no segment is empty.
+ */
+#ifndef RINGSIDE_BASE_CHAIN_H
+#define RINGSIDE_BASE_CHAIN_H
+
+#include "base/block.h"
+#include "base/slab.h"
+#include "base/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+/* Pieces from this size on are referred to, smaller ones copied. */
+#define CHAIN_COPY_BYTES ((size_t)1024)
+
+struct segment {
+    struct segment *next;
+    struct block *block; /* NULL: static bytes */
+    const char *data;
+    size_t len;
+};
+
+struct chain {
+    struct segment *head;
+    struct segment *tail;
+    size_t bytes;
+};
+
+/* What chains are made of: one for each worker. */
+struct memory {
+    struct block_pool blocks;
+    struct slab segments;
+};
+
+void memory_init(struct memory *memory, size_t limit_bytes);
+void memory_fini(struct memory *memory);
+
+static inline void chain_init(struct chain *chain)
+{
+    *chain = (struct chain){NULL, NULL, 0};
+}
+
+static inline bool chain_is_empty(const struct chain *chain)
+{
+    return chain->head == NULL;
+}
+
+void chain_check(const struct chain *chain);
+
+/*
+ * Room for len bytes (at most BLOCK_SMALL_BYTES) at the end of the chain, to be filled at once by the caller; they count
+ * as appended. NULL when memory is out.
+ */
+char *chain_reserve(struct chain *chain, struct memory *memory, size_t len);
+/* Takes the last n bytes of what chain_reserve has just given back; fewer than that was long. */
+void chain_trim(struct chain *chain, size_t n);
+/* Appends a copy. false when memory is out: then the chain may hold a part of it, and its owner has to give up. */
+bool chain_append_copy(struct chain *chain, struct memory *memory, const char *data, size_t len);
+/* Appends a reference to data, which lies in block. */
+bool chain_append_ref(struct chain *chain, struct memory *memory, struct block *block, const char *data, size_t len);
+/* Appends bytes that live for ever. */
+bool chain_append_static(struct chain *chain, struct memory *memory, struct slice bytes);
+/* A copy or a reference, by length. data lies in block. */
+static inline bool chain_append(struct chain *chain, struct memory *memory, struct block *block, const char *data,
+                                size_t len)
+{
+    if (len < CHAIN_COPY_BYTES)
+        return chain_append_copy(chain, memory, data, len);
+    return chain_append_ref(chain, memory, block, data, len);
+}
+
+/* Moves all of `from` behind `chain`. */
+void chain_splice(struct chain *chain, struct chain *from);
+/* Fills at most max vectors from the head on; returns how many. */
+int chain_vectors(const struct chain *chain, struct iovec *vectors, int max);
+/* Drops n bytes (at most chain->bytes) from the head. */
+void chain_consume(struct chain *chain, struct memory *memory, size_t n);
+void chain_clear(struct chain *chain, struct memory *memory);
+/*
+ * For a chain that may wait for long: copies segments that pin much larger blocks than they use, so that what the chain
+ * holds is in proportion to its bytes. false when memory is out: the chain is then not whole, its owner has to give up.
+ */
+bool chain_settle(struct chain *chain, struct memory *memory);
+
+#endif
