@@ -1,0 +1,136 @@
+/*
+ * Owns a thread's event_base, its timer wheel and its tasks.
+ *
+ * libevent runs one batch of ready events at a time (EVLOOP_ONCE); after each batch the tasks run, phase by phase. What a
+ * phase stirs up in a later one (a failed write fails calls, these dirty clients) runs in the same turn, what it stirs up
+ * in an earlier one in the next: so that no connection is written to twice in a turn. One libevent timer stands for the
+ * whole wheel.
+ */
+#include "event/loop.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stddef.h>
+#include <sys/time.h>
+#include <time.h>
+
+uint64_t loop_clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct loop *loop = context;
+    loop->timer_due_ms = UINT64_MAX;
+    wheel_advance(&loop->wheel, loop_now_ms(loop));
+}
+
+static struct event_base *base_create(void)
+{
+    struct event_config *config = event_config_new();
+    if (config == NULL)
+        return NULL;
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    struct event_base *base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+int loop_init(struct loop *loop)
+{
+    loop->now_us = 0;
+    loop->turns = 0;
+    loop->stopping = false;
+    loop->timer_due_ms = UINT64_MAX;
+    for (int phase = 0; phase < LOOP_PHASES; phase++)
+        list_init(&loop->tasks[phase]);
+    wheel_init(&loop->wheel, loop_clock_us() / 1000);
+    loop->base = base_create();
+    if (loop->base == NULL) {
+        errno = ENOMEM;
+        return -1;
+    }
+    loop->timer = evtimer_new(loop->base, on_timer, loop);
+    if (loop->timer == NULL) {
+        event_base_free(loop->base);
+        errno = ENOMEM;
+        return -1;
+    }
+    return 0;
+}
+
+void loop_fini(struct loop *loop)
+{
+    event_free(loop->timer);
+    event_base_free(loop->base);
+}
+
+static void run_tasks(struct loop *loop)
+{
+    for (int phase = 0; phase < LOOP_PHASES; phase++) {
+        struct list *node;
+        while ((node = list_pop_front(&loop->tasks[phase])) != NULL) {
+            struct loop_task *task = list_entry(node, struct loop_task, node);
+            task->run(task);
+        }
+    }
+}
+
+/* Whether a task was deferred to a phase that had passed. */
+static bool has_tasks(const struct loop *loop)
+{
+    for (int phase = 0; phase < LOOP_PHASES; phase++) {
+        if (!list_is_empty(&loop->tasks[phase]))
+            return true;
+    }
+    return false;
+}
+
+/* Sets the one timer to the wheel's next due time, if that is earlier than what it is set to. */
+static void set_timer(struct loop *loop)
+{
+    uint64_t due_ms = wheel_next_due_ms(&loop->wheel);
+    if (due_ms >= loop->timer_due_ms)
+        return;
+    uint64_t now_ms = loop_now_ms(loop);
+    uint64_t delay_ms = due_ms > now_ms ? due_ms - now_ms : 0;
+    /* Beyond an hour: look again then. */
+    if (delay_ms > 3600000)
+        delay_ms = 3600000;
+    struct timeval delay = {.tv_sec = (time_t)(delay_ms / 1000), .tv_usec = (suseconds_t)(delay_ms % 1000 * 1000)};
+    if (evtimer_add(loop->timer, &delay) == 0)
+        loop->timer_due_ms = now_ms + delay_ms;
+}
+
+void loop_run(struct loop *loop)
+{
+    while (!loop->stopping) {
+        run_tasks(loop);
+        set_timer(loop);
+        if (loop->stopping)
+            break;
+        loop->now_us = 0;
+        loop->turns++;
+        int wait = has_tasks(loop) ? EVLOOP_NONBLOCK : EVLOOP_ONCE;
+        if (event_base_loop(loop->base, wait | EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+            break;
+    }
+    loop_settle(loop);
+}
+
+void loop_settle(struct loop *loop)
+{
+    while (has_tasks(loop))
+        run_tasks(loop);
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stopping = true;
+}

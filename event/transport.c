@@ -1,0 +1,146 @@
+/*
+ * Owns the descriptor and its two libevent events, and moves bytes over plain sockets. What the bytes mean, and when to
+ * give up, is its users' affair.
+ */
+#include "event/transport.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Vectors in one write; the kernel's own limit is 1024. */
+#define VECTORS_MAX 128
+
+static ssize_t plain_read(struct transport *transport, char *buffer, size_t capacity)
+{
+    ssize_t n = recv(transport->fd, buffer, capacity, 0);
+    if (n > 0)
+        return n;
+    if (n == 0)
+        return TRANSPORT_EOF;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? TRANSPORT_AGAIN : TRANSPORT_ERROR;
+}
+
+static ssize_t plain_write(struct transport *transport, const struct iovec *vectors, int count)
+{
+    ssize_t n;
+    if (count == 1) {
+        n = send(transport->fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL);
+    } else {
+        struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)vectors, .msg_iovlen = (size_t)count};
+        n = sendmsg(transport->fd, &message, MSG_NOSIGNAL);
+    }
+    if (n >= 0)
+        return n;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? TRANSPORT_AGAIN : TRANSPORT_ERROR;
+}
+
+static void plain_close(struct transport *transport)
+{
+    close(transport->fd);
+}
+
+const struct transport_methods transport_plain = {
+    .name = "plain",
+    .read = plain_read,
+    .write = plain_write,
+    .close = plain_close,
+};
+
+static void on_readable(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct transport *transport = context;
+    transport->on_ready(transport, TRANSPORT_READABLE);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct transport *transport = context;
+    transport->on_ready(transport, TRANSPORT_WRITABLE);
+}
+
+void transport_init(struct transport *transport, void (*on_ready)(struct transport *transport, unsigned ready))
+{
+    transport->methods = &transport_plain;
+    transport->fd = -1;
+    transport->wanted = 0;
+    transport->on_ready = on_ready;
+}
+
+void transport_open(struct transport *transport, struct loop *loop, const struct transport_methods *methods, int fd)
+{
+    assert(transport->fd < 0);
+    transport->methods = methods;
+    transport->fd = fd;
+    transport->wanted = 0;
+    event_assign(&transport->readable, loop->base, fd, EV_READ | EV_PERSIST, on_readable, transport);
+    event_assign(&transport->writable, loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, transport);
+}
+
+void transport_close(struct transport *transport)
+{
+    if (transport->fd < 0)
+        return;
+    transport_want(transport, 0);
+    transport->methods->close(transport);
+    transport->fd = -1;
+}
+
+static int switch_event(struct event *event, bool on)
+{
+    return on ? event_add(event, NULL) : event_del(event);
+}
+
+int transport_want(struct transport *transport, unsigned wanted)
+{
+    unsigned changed = transport->wanted ^ wanted;
+    if (changed & TRANSPORT_READABLE && switch_event(&transport->readable, wanted & TRANSPORT_READABLE) != 0)
+        return -1;
+    if (changed & TRANSPORT_WRITABLE && switch_event(&transport->writable, wanted & TRANSPORT_WRITABLE) != 0)
+        return -1;
+    transport->wanted = wanted;
+    return 0;
+}
+
+ssize_t transport_write_chain(struct transport *transport, struct chain *chain, struct memory *memory)
+{
+    struct iovec vectors[VECTORS_MAX];
+    int count = chain_vectors(chain, vectors, VECTORS_MAX);
+    ssize_t n = transport->methods->write(transport, vectors, count);
+    if (n > 0)
+        chain_consume(chain, memory, (size_t)n);
+    return n;
+}
+
+int transport_connect_socket(const struct sockaddr *address, socklen_t address_len)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (address->sa_family != AF_UNIX) {
+        int one = 1;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    }
+    if (connect(fd, address, address_len) == 0 || errno == EINPROGRESS)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+int transport_connect_result(const struct transport *transport)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (getsockopt(transport->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+        return errno;
+    return error;
+}

@@ -1,0 +1,84 @@
+/*
+ * The transport contract: one end of a byte stream on a loop, whatever lies beneath (plain sockets here, TLS in tls/).
+ *
+ * Contract, for callers and for those who write a transport:
+ * - read and write never block. They return the bytes moved (> 0), TRANSPORT_AGAIN when nothing can be moved now,
+ *   TRANSPORT_EOF when the peer has ended its side (read only), or TRANSPORT_ERROR with errno set.
+ * - A short write is normal: the rest is the caller's to keep. A read shorter than asked for means that nothing more was
+ *   there a moment ago.
+ * - on_ready is called when what was asked for by transport_want is possible, or the connection has failed (the next
+ *   read or write then says how). It may close the transport and free its object.
+ * - A connecting transport becomes writable when it is connected or has failed: transport_connect_result tells which.
+ * - transport_close is for the owner alone; it may be called at any time, also within on_ready, and twice.
+ */
+#ifndef RINGSIDE_EVENT_TRANSPORT_H
+#define RINGSIDE_EVENT_TRANSPORT_H
+
+#include "base/chain.h"
+#include "event/loop.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#define TRANSPORT_AGAIN 0
+#define TRANSPORT_EOF (-1)
+#define TRANSPORT_ERROR (-2)
+
+/* What one is waiting for, and what is possible: a set. */
+enum transport_ready { TRANSPORT_READABLE = 1, TRANSPORT_WRITABLE = 2 };
+
+struct transport;
+
+struct transport_methods {
+    const char *name;
+    ssize_t (*read)(struct transport *transport, char *buffer, size_t capacity);
+    ssize_t (*write)(struct transport *transport, const struct iovec *vectors, int count);
+    void (*close)(struct transport *transport);
+};
+
+struct transport {
+    const struct transport_methods *methods;
+    int fd; /* -1: closed */
+    unsigned wanted;
+    struct event readable;
+    struct event writable;
+    void (*on_ready)(struct transport *transport, unsigned ready);
+};
+
+extern const struct transport_methods transport_plain;
+
+/* A transport without a connection. */
+void transport_init(struct transport *transport, void (*on_ready)(struct transport *transport, unsigned ready));
+/* Takes over a connected, or connecting, non-blocking socket. */
+void transport_open(struct transport *transport, struct loop *loop, const struct transport_methods *methods, int fd);
+void transport_close(struct transport *transport);
+
+static inline bool transport_is_open(const struct transport *transport)
+{
+    return transport->fd >= 0;
+}
+
+/* Asks for on_ready calls: a set of enum transport_ready. 0, or -1 when memory is out. Costs nothing if unchanged. */
+int transport_want(struct transport *transport, unsigned wanted);
+
+static inline ssize_t transport_read(struct transport *transport, char *buffer, size_t capacity)
+{
+    return transport->methods->read(transport, buffer, capacity);
+}
+
+/*
+ * Writes as much of the chain as one call takes, and drops that from the chain. Bytes written (> 0), TRANSPORT_AGAIN
+ * or TRANSPORT_ERROR.
+ */
+ssize_t transport_write_chain(struct transport *transport, struct chain *chain, struct memory *memory);
+
+/* Starts a connection. A non-blocking socket, or -1 with errno. TCP_NODELAY is set. */
+int transport_connect_socket(const struct sockaddr *address, socklen_t address_len);
+/* 0: connected; else the errno that connecting ended with. */
+int transport_connect_result(const struct transport *transport);
+
+#endif
