@@ -1,0 +1,260 @@
+/*
+ * Owns the probes under way: a timer and a short connection for each server that is down. What a good probe changes is
+ * health.c's affair.
+ */
+#include "pool/probe.h"
+
+#include "base/log.h"
+#include "event/transport.h"
+#include "pool/health.h"
+#include "wire/reply.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct probe {
+    struct list node;
+    struct prober *prober;
+    struct server *server;
+    struct wheel_timer timer; /* the pause's end, or the attempt's deadline */
+    struct transport transport;
+    struct resolve_job *resolving;
+    bool attempting;
+    bool connected;
+    uint64_t pause_ms;
+    unsigned random; /* state of the jitter */
+    char answer[128];
+    size_t answer_len;
+};
+
+struct down_mail {
+    struct mail mail;
+    struct prober *prober;
+    struct server *server;
+};
+
+static void probe_end_attempt(struct probe *probe)
+{
+    if (probe->resolving != NULL) {
+        probe->resolving->owner = NULL;
+        probe->resolving = NULL;
+    }
+    transport_close(&probe->transport);
+    loop_disarm(probe->prober->loop, &probe->timer);
+    probe->attempting = false;
+    probe->connected = false;
+    probe->answer_len = 0;
+}
+
+static void probe_destroy(struct probe **probe)
+{
+    struct probe *p = *probe;
+    *probe = NULL;
+    probe_end_attempt(p);
+    list_unlink(&p->node);
+    free(p);
+}
+
+/* The pause, give or take a quarter, so that many sidecars do not probe in step. */
+static uint64_t jittered(struct probe *probe)
+{
+    uint64_t spread = probe->pause_ms / 2;
+    return probe->pause_ms - spread / 2 + (spread > 0 ? (uint64_t)rand_r(&probe->random) % (spread + 1) : 0);
+}
+
+static void probe_failed(struct probe *probe, const char *reason)
+{
+    probe_end_attempt(probe);
+    struct server *server = probe->server;
+    atomic_fetch_add_explicit(&server->probe_failures, 1, memory_order_relaxed);
+    struct health_settings settings = health_settings(server->health);
+    probe->pause_ms = probe->pause_ms * 2 < settings.probe_max_ms ? probe->pause_ms * 2 : settings.probe_max_ms;
+    log_debug("probe_failed", "pool %s: server %s: %s; the next probe is in about %llu ms", server->identity.pool,
+              server->identity.label, reason, (unsigned long long)probe->pause_ms);
+    loop_arm(probe->prober->loop, &probe->timer, jittered(probe));
+}
+
+static void probe_succeeded(struct probe *probe, const struct reply_unit *unit)
+{
+    struct server *server = probe->server;
+    unsigned version = server_version_pack(unit->rest.data, unit->rest.len);
+    atomic_store_explicit(&server->version, version, memory_order_relaxed);
+    probe_destroy(&probe);
+    health_report_up(server);
+}
+
+static void probe_read(struct probe *probe)
+{
+    size_t room = sizeof probe->answer - probe->answer_len;
+    ssize_t n = transport_read(&probe->transport, probe->answer + probe->answer_len, room);
+    if (n == TRANSPORT_AGAIN)
+        return;
+    if (n < 0) {
+        probe_failed(probe, "the connection was closed");
+        return;
+    }
+    probe->answer_len += (size_t)n;
+    struct reply_unit unit;
+    enum reply_status status = reply_parse(VERB_VERSION, probe->answer, probe->answer_len, &unit);
+    if (status == REPLY_UNIT && unit.code == REPLY_CODE_VERSION)
+        probe_succeeded(probe, &unit);
+    else if (status != REPLY_PARTIAL || probe->answer_len == sizeof probe->answer)
+        probe_failed(probe, "the answer is not a version");
+}
+
+static void probe_ask(struct probe *probe)
+{
+    int error = transport_connect_result(&probe->transport);
+    if (error != 0) {
+        probe_failed(probe, strerrordesc_np(error));
+        return;
+    }
+    probe->connected = true;
+    static const struct iovec question = {(void *)(uintptr_t) "version\r\n", 9};
+    if (probe->transport.methods->write(&probe->transport, &question, 1) != 9 ||
+        transport_want(&probe->transport, TRANSPORT_READABLE) != 0)
+        probe_failed(probe, "the question could not be sent");
+}
+
+static void on_ready(struct transport *transport, unsigned ready)
+{
+    (void)ready;
+    struct probe *probe = list_entry(transport, struct probe, transport);
+    if (probe->connected)
+        probe_read(probe);
+    else
+        probe_ask(probe);
+}
+
+static void probe_connect(struct probe *probe)
+{
+    struct server_address address;
+    if (!server_take_address(probe->server, &address)) {
+        probe_failed(probe, "its address is not known");
+        return;
+    }
+    int fd = transport_connect_socket((const struct sockaddr *)&address.address, address.len);
+    if (fd < 0) {
+        probe_failed(probe, strerrordesc_np(errno));
+        return;
+    }
+    transport_open(&probe->transport, probe->prober->loop, &transport_plain, fd);
+    if (transport_want(&probe->transport, TRANSPORT_WRITABLE) != 0)
+        probe_failed(probe, "out of memory");
+}
+
+static void on_resolved(struct resolve_job *job)
+{
+    struct probe *probe = job->owner;
+    if (probe != NULL) {
+        probe->resolving = NULL;
+        if (job->address_count > 0)
+            server_set_addresses(probe->server, job->addresses, job->address_count);
+        probe_connect(probe);
+    }
+    resolve_job_destroy(&job);
+}
+
+static void probe_start(struct probe *probe)
+{
+    struct server *server = probe->server;
+    probe->attempting = true;
+    atomic_fetch_add_explicit(&server->probes, 1, memory_order_relaxed);
+    loop_arm(probe->prober->loop, &probe->timer, health_settings(server->health).timeout_ms);
+    if (!server->is_name) {
+        probe_connect(probe);
+        return;
+    }
+    probe->resolving = resolve_job_create(server->identity.host, server->identity.port, probe->prober->mailbox,
+                                          on_resolved, probe);
+    if (probe->resolving != NULL)
+        resolver_submit(probe->prober->resolver, probe->resolving);
+    else
+        probe_failed(probe, "out of memory");
+}
+
+static void on_due(struct wheel_timer *timer)
+{
+    struct probe *probe = list_entry(timer, struct probe, timer);
+    if (probe->attempting)
+        probe_failed(probe, "no answer in time");
+    else
+        probe_start(probe);
+}
+
+static struct probe *find(struct prober *prober, const struct server *server)
+{
+    struct list *node, *following;
+    list_for_each_safe (node, following, &prober->probes) {
+        struct probe *probe = list_entry(node, struct probe, node);
+        if (probe->server == server)
+            return probe;
+    }
+    return NULL;
+}
+
+void prober_init(struct prober *prober, struct loop *loop, struct mailbox *mailbox, struct resolver *resolver)
+{
+    prober->loop = loop;
+    prober->mailbox = mailbox;
+    prober->resolver = resolver;
+    list_init(&prober->probes);
+}
+
+void prober_fini(struct prober *prober)
+{
+    while (!list_is_empty(&prober->probes)) {
+        struct probe *probe = list_first(&prober->probes, struct probe, node);
+        probe_destroy(&probe);
+    }
+}
+
+void prober_watch(struct prober *prober, struct server *server)
+{
+    if (!server_is_down(server) || find(prober, server) != NULL)
+        return;
+    struct probe *probe = calloc(1, sizeof *probe);
+    if (probe == NULL) {
+        /* Without a probe it would stay down for ever. */
+        health_report_up(server);
+        return;
+    }
+    probe->prober = prober;
+    probe->server = server;
+    probe->pause_ms = health_settings(server->health).probe_ms;
+    probe->random = (unsigned)loop_clock_us() ^ server->slot * 2654435761u;
+    list_init(&probe->node);
+    wheel_timer_init(&probe->timer, on_due);
+    transport_init(&probe->transport, on_ready);
+    list_push_back(&prober->probes, &probe->node);
+    loop_arm(prober->loop, &probe->timer, jittered(probe));
+}
+
+void prober_forget(struct prober *prober, struct server *server)
+{
+    struct probe *probe = find(prober, server);
+    if (probe != NULL)
+        probe_destroy(&probe);
+}
+
+static void deliver_down(struct mail *mail)
+{
+    struct down_mail *down = list_entry(mail, struct down_mail, mail);
+    prober_watch(down->prober, down->server);
+    free(down);
+}
+
+void prober_on_down(void *prober, struct server *server)
+{
+    struct prober *p = prober;
+    struct down_mail *down = malloc(sizeof *down);
+    if (down == NULL) {
+        health_report_up(server);
+        return;
+    }
+    down->mail.deliver = deliver_down;
+    down->prober = p;
+    down->server = server;
+    mailbox_post(p->mailbox, &down->mail);
+}
