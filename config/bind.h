@@ -1,0 +1,61 @@
+/*
+ * From the node tree to the model: the tables of all options, and what the parts of the configuration share in reading.
+ */
+#ifndef RINGSIDE_CONFIG_BIND_H
+#define RINGSIDE_CONFIG_BIND_H
+
+#include "config/model.h"
+#include "config/option.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_PORT_DEFAULT 11211
+#define CONFIG_LISTEN_DEFAULT "127.0.0.1:11211"
+/* Pools and servers stand by name in error lines, statistics and metrics. */
+#define CONFIG_NAME_LEN_MAX 128
+
+extern const struct option_table config_table; /* over struct config */
+extern const struct option_table limits_table; /* over struct config */
+extern const struct option_table log_table;    /* over struct config */
+extern const struct option_table listen_table; /* over struct config_listen */
+extern const struct option_table pool_table;   /* over struct config_pool */
+extern const struct option_table server_table; /* over struct config_server */
+
+/* Reads a whole file's tree, from defaults to route, into binder->config. */
+void bind_config(struct binder *binder, const struct yaml_node *root);
+
+/* The parts of it; each of the type option_bind_fn. */
+void bind_listens(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
+void bind_pools(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
+
+/* Listens where nothing was said. */
+void bind_default_listen(struct binder *binder);
+
+/* Reads an address. what: "server" or "listener". On an error address_out stays all zero. */
+void bind_address(struct binder *binder, const char *what, const struct yaml_node *value, bool allow_port_zero,
+                  struct config_address *address_out);
+/* The address as text, malloc'ed; NULL if there is none, or memory is out. */
+char *bind_label(struct binder *binder, const struct config_address *address);
+/* The same in one spelling only (config_address_identify). */
+char *bind_identity(struct binder *binder, const struct config_address *address);
+/* Whether text can be a name of what ("pool", "server"); if not, an error at node's place. */
+bool bind_check_name(struct binder *binder, const char *what, const struct yaml_node *node, struct slice text);
+
+/* One of several things of which no two may be the same. */
+struct bind_twin {
+    char *identity; /* malloc'ed; NULL: it takes no part */
+    const struct yaml_node *place;
+    size_t rank; /* its number among all */
+    bool refused;
+};
+
+/*
+ * Adds an error for each that is the same as an earlier one: before, its identity, after. Sets `refused` there, and
+ * frees all identities. The order stays.
+ */
+void bind_refuse_twins(struct binder *binder, struct bind_twin *twins, size_t count, const char *before,
+                       const char *after);
+
+#endif

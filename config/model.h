@@ -1,0 +1,114 @@
+/*
+ * The configuration as data: what the file says, checked, with every default filled in. Plain and still: it knows no
+ * sockets, and nobody changes it after config_load.
+ */
+#ifndef RINGSIDE_CONFIG_MODEL_H
+#define RINGSIDE_CONFIG_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* HOST:PORT, [V6]:PORT, unix:PATH, for servers and listeners alike. */
+struct config_address {
+    char *host;    /* name or address without brackets; the path for a Unix socket */
+    uint16_t port; /* 0 with is_unix */
+    bool is_unix;
+};
+
+struct config_server {
+    struct config_address address;
+    char *name;      /* NULL: not given */
+    char *label;     /* never NULL: the name if given, else the address as text (host:port, [v6]:port, unix:path) */
+    uint32_t weight; /* 1 if not given */
+    int line, column;
+};
+
+enum config_on_down { CONFIG_ON_DOWN_NEXT, CONFIG_ON_DOWN_HOLD };
+enum config_on_error { CONFIG_ON_ERROR_ERROR, CONFIG_ON_ERROR_MISS };
+
+struct config_pool {
+    char *name;
+    struct config_server *servers;
+    size_t server_count; /* at least 1 */
+    char *distribution;  /* a name that ring_distributions() has */
+    char *hash;          /* a name that hash_names() has */
+    char hash_tag[2];    /* both 0: none */
+    uint32_t connections; /* to each server, from each worker */
+    uint32_t connect_timeout_ms;
+    uint32_t timeout_ms;
+    uint32_t health_failures;
+    uint32_t health_probe_ms;
+    uint32_t health_probe_max_ms;
+    uint32_t health_panic_percent;
+    enum config_on_down on_down;
+    enum config_on_error on_error;
+};
+
+struct config_listen {
+    struct config_address address;
+    char *label;    /* the address as text */
+    mode_t mode;    /* Unix sockets; 0700 by default */
+    uint32_t *deny; /* denied commands, as enum verb values */
+    size_t deny_count;
+    int line, column;
+};
+
+struct config_limits {
+    uint32_t clients;
+    uint64_t item_size_bytes;
+    uint64_t memory_bytes;
+    uint32_t pipeline; /* requests of one client under way */
+    uint32_t idle_ms;  /* 0: never */
+    uint32_t stall_ms; /* half a request, or replies not taken, without a byte of progress; 0: never */
+    uint32_t drain_ms;
+};
+
+enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
+
+struct config {
+    char *path; /* the file, or NULL when it came from the command line */
+    uint32_t workers; /* 0: one a CPU */
+    struct config_listen *listens;
+    size_t listen_count;
+    struct config_limits limits;
+    int log_level; /* enum log_level of base/log.h */
+    enum config_log_format log_format;
+    struct config_pool *pools;
+    size_t pool_count;
+    size_t route_pool; /* index of the pool that `route` names */
+};
+
+/* One thing wrong. Lines and columns count from 1; 0: the file as a whole. */
+struct config_error {
+    int line, column;
+    char *text; /* what was found, and what would be right */
+};
+
+struct config_errors {
+    struct config_error *items;
+    size_t count;
+    int system_error; /* errno value when the system refused (file unreadable, memory out), else 0 */
+};
+
+/*
+ * Reads and checks a file. NULL if anything is wrong: errors_out then holds every error found, in the order of the
+ * file. Nothing is ever half-applied. errors_out is always to be given to config_errors_fini.
+ */
+struct config *config_load(const char *path, struct config_errors *errors_out);
+/* The same over text in memory; path is only for messages and relative paths, and may be NULL. */
+struct config *config_parse(const char *text, size_t len, const char *path, struct config_errors *errors_out);
+/* One ketama pool `main` from the command line: --server and --listen arguments. Errors have line 0. */
+struct config *config_from_servers(const char *const *servers, size_t server_count, const char *const *listens,
+                                   size_t listen_count, struct config_errors *errors_out);
+void config_destroy(struct config **config);
+void config_errors_fini(struct config_errors *errors);
+
+/* Parses HOST:PORT, HOST, [V6]:PORT, [V6], unix:PATH. 0, or -1 with *error_out a static text. Port 0 is allowed only
+ * when allow_port_zero (listeners: the kernel chooses). default_port is used where none stands. */
+int config_address_parse(const char *text, uint16_t default_port, bool allow_port_zero,
+                         struct config_address *address_out, const char **error_out);
+void config_address_fini(struct config_address *address);
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * Owns the step from the model to what requests use. What is a pool here is plain data: publishing it to the workers is
+ * proxy/control.c's affair.
+ */
+#include "config/snapshot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOVED_SAMPLE 20000
+
+static bool take_servers(struct pool *pool, const struct config_pool *from, struct registry *registry)
+{
+    pool->servers = calloc(from->server_count, sizeof(struct server *));
+    if (pool->servers == NULL)
+        return false;
+    pool->server_count = from->server_count;
+    for (size_t i = 0; i < from->server_count; i++) {
+        const struct config_server *server = &from->servers[i];
+        struct server_identity identity = {
+            .pool = from->name,
+            .label = server->label,
+            .host = server->address.host,
+            .port = server->address.port,
+            .is_unix = server->address.is_unix,
+        };
+        pool->servers[i] = registry_take(registry, &identity);
+        if (pool->servers[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+static struct ring *make_ring(const struct config_pool *from, const char **error_out)
+{
+    struct ring_member *members = calloc(from->server_count, sizeof *members);
+    if (members == NULL) {
+        *error_out = "out of memory";
+        return NULL;
+    }
+    for (size_t i = 0; i < from->server_count; i++) {
+        const struct config_server *server = &from->servers[i];
+        members[i] = (struct ring_member){
+            .name = server->name,
+            .host = server->address.host,
+            .port = server->address.port,
+            .weight = server->weight,
+        };
+    }
+    struct ring *ring = ring_create(from->distribution, hash_by_name(from->hash), members, from->server_count,
+                                    error_out);
+    free(members);
+    return ring;
+}
+
+static bool make_pool(struct pool *pool, const struct config_pool *from, struct registry *registry,
+                      const char **error_out)
+{
+    pool->name = from->name;
+    memcpy(pool->hash_tag, from->hash_tag, sizeof pool->hash_tag);
+    pool->moves_on = from->on_down == CONFIG_ON_DOWN_NEXT;
+    pool->misses_on_error = from->on_error == CONFIG_ON_ERROR_MISS;
+    pool->settings = (struct upstream_settings){
+        .connections = from->connections,
+        .connect_timeout_ms = from->connect_timeout_ms,
+        .timeout_ms = from->timeout_ms,
+        .failures = from->health_failures,
+    };
+    *error_out = "out of memory";
+    pool->health = registry_health(registry, from->name);
+    if (pool->health == NULL || !take_servers(pool, from, registry))
+        return false;
+    pool->ring = make_ring(from, error_out);
+    return pool->ring != NULL;
+}
+
+struct snapshot *snapshot_create(struct config **config, struct registry *registry, uint64_t generation,
+                                 const char **error_out)
+{
+    struct config *c = *config;
+    *config = NULL;
+    *error_out = "out of memory";
+    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
+    if (snapshot == NULL) {
+        config_destroy(&c);
+        return NULL;
+    }
+    snapshot->config = c;
+    snapshot->generation = generation;
+    snapshot->pools = calloc(c->pool_count, sizeof *snapshot->pools);
+    if (snapshot->pools == NULL)
+        goto failed;
+    for (size_t i = 0; i < c->pool_count; i++) {
+        snapshot->pool_count = i + 1;
+        if (!make_pool(&snapshot->pools[i], &c->pools[i], registry, error_out))
+            goto failed;
+    }
+    snapshot->route.pool = &snapshot->pools[c->route_pool];
+    return snapshot;
+
+failed:
+    snapshot_destroy(&snapshot, registry);
+    return NULL;
+}
+
+void snapshot_destroy(struct snapshot **snapshot, struct registry *registry)
+{
+    struct snapshot *s = *snapshot;
+    *snapshot = NULL;
+    if (s == NULL)
+        return;
+    for (size_t i = 0; i < s->pool_count; i++) {
+        struct pool *pool = &s->pools[i];
+        ring_destroy(&pool->ring);
+        for (size_t k = 0; k < pool->server_count; k++)
+            registry_give(registry, &pool->servers[k]);
+        free(pool->servers);
+    }
+    free(s->pools);
+    config_destroy(&s->config);
+    free(s);
+}
+
+void snapshot_apply_health(const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->pool_count; i++) {
+        const struct config_pool *from = &snapshot->config->pools[i];
+        struct health_settings settings = {
+            .failures = from->health_failures,
+            .probe_ms = from->health_probe_ms,
+            .probe_max_ms = from->health_probe_max_ms,
+            .panic_percent = from->health_panic_percent,
+            .timeout_ms = from->connect_timeout_ms + from->timeout_ms,
+        };
+        health_configure(snapshot->pools[i].health, &settings, (uint32_t)from->server_count);
+    }
+}
+
+static struct server *owner_of(const struct route *route, struct slice key)
+{
+    return route->pool->servers[pool_explain(route->pool, key).server];
+}
+
+double snapshot_moved_percent(const struct snapshot *from, const struct snapshot *to)
+{
+    unsigned moved = 0;
+    for (unsigned i = 0; i < MOVED_SAMPLE; i++) {
+        char key[16];
+        int len = snprintf(key, sizeof key, "key:%u", i);
+        struct slice slice = slice_make(key, (size_t)len);
+        moved += owner_of(&from->route, slice) != owner_of(&to->route, slice);
+    }
+    return 100.0 * moved / MOVED_SAMPLE;
+}

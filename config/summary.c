@@ -1,0 +1,90 @@
+/*
+ * Owns the words of the summary. What can be said from an option table is said from it, so that a new option shows up
+ * by itself.
+ *
+ *     workers auto
+ *     listen 127.0.0.1:11211
+ *     limits: clients 10000, item_size 1MiB, …
+ *     log: level info, format text
+ *     pool main: 2 servers
+ *       server 10.0.0.1:11211
+ *       server cache-2 at 10.0.0.2:11211, weight 2
+ *       distribution ketama, hash md5, …
+ *       health: failures 3, …
+ *     route main
+ */
+#include "config/summary.h"
+
+#include "config/address.h"
+#include "config/bind.h"
+#include "wire/verb.h"
+
+/* Appends "name value, name value, …" and the line's end; groups are left out. */
+static void append_values(const struct option_table *table, const void *target, struct text *out)
+{
+    const char *separator = "";
+    for (const struct option *option = table->options; option->name != NULL; option++) {
+        if (!option_has_value(option))
+            continue;
+        text_appendf(out, "%s%s ", separator, option->name);
+        option_print(option, target, out);
+        separator = ", ";
+    }
+    text_append(out, "\n", 1);
+}
+
+/* Appends a line for every group of options. */
+static void append_groups(const struct option_table *table, const void *target, const char *indent, struct text *out)
+{
+    for (const struct option *option = table->options; option->name != NULL; option++) {
+        if (option->type != OPTION_GROUP)
+            continue;
+        text_appendf(out, "%s%s: ", indent, option->name);
+        append_values(option->table, target, out);
+    }
+}
+
+static void append_listen(const struct config_listen *listen, struct text *out)
+{
+    text_appendf(out, "listen %s", listen->label);
+    if (listen->address.is_unix)
+        text_appendf(out, ", mode %04o", (unsigned)listen->mode);
+    for (size_t i = 0; i < listen->deny_count; i++) {
+        text_append_string(out, i == 0 ? ", deny " : " ");
+        text_append_slice(out, verb_name((enum verb)listen->deny[i]));
+    }
+    text_append(out, "\n", 1);
+}
+
+static void append_server(const struct config_server *server, struct text *out)
+{
+    text_appendf(out, "  server %s", server->label);
+    if (server->name != NULL) {
+        text_append_string(out, " at ");
+        config_address_print(&server->address, out);
+    }
+    if (server->weight != 1)
+        text_appendf(out, ", weight %u", (unsigned)server->weight);
+    text_append(out, "\n", 1);
+}
+
+static void append_pool(const struct config_pool *pool, struct text *out)
+{
+    text_appendf(out, "pool %s: %zu server%s\n", pool->name, pool->server_count, pool->server_count == 1 ? "" : "s");
+    for (size_t i = 0; i < pool->server_count; i++)
+        append_server(&pool->servers[i], out);
+    text_append_string(out, "  ");
+    append_values(&pool_table, pool, out);
+    append_groups(&pool_table, pool, "  ", out);
+}
+
+void config_summary(const struct config *config, struct text *out)
+{
+    append_values(&config_table, config, out);
+    for (size_t i = 0; i < config->listen_count; i++)
+        append_listen(&config->listens[i], out);
+    append_groups(&config_table, config, "", out);
+    for (size_t i = 0; i < config->pool_count; i++)
+        append_pool(&config->pools[i], out);
+    text_appendf(out, "route %s\n", config->pools[config->route_pool].name);
+}
