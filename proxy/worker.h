@@ -1,0 +1,142 @@
+/*
+ * A worker: one thread with everything that it needs to serve its clients, and shares with nobody: loop, memory,
+ * listeners, clients, upstreams. The control thread speaks to it by mail.
+ *
+ *      control thread --- mail: snapshot, listeners, drain ---> worker
+ *      control thread <-- mail: snapshot released, drained ---- worker
+ */
+#ifndef RINGSIDE_PROXY_WORKER_H
+#define RINGSIDE_PROXY_WORKER_H
+
+#include "base/chain.h"
+#include "base/counter.h"
+#include "base/slab.h"
+#include "config/snapshot.h"
+#include "event/input.h"
+#include "event/loop.h"
+#include "event/mailbox.h"
+#include "pool/upstream.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* X(name, help): what each worker counts of its clients. */
+#define WORKER_COUNTERS(X)                                                          \
+    X(clients, "client connections open now")                                      \
+    X(clients_accepted, "client connections accepted")                             \
+    X(clients_refused, "client connections refused: limits.clients")               \
+    X(clients_idle_closed, "client connections closed: limits.idle")               \
+    X(clients_stalled_closed, "client connections closed: half a request, or replies not read, for too long") \
+    X(clients_memory_closed, "client connections closed: too much memory for replies not read") \
+    X(clients_cut, "client connections closed: a server failed in the middle of a large value") \
+    X(accept_failures, "connections that could not be accepted")                    \
+    X(requests, "requests from clients")                                           \
+    X(requests_local, "requests answered without a server")                        \
+    X(requests_refused, "requests refused: not valid")                             \
+    X(requests_denied, "requests refused: denied on the listener")                 \
+    X(requests_failed, "requests answered with an error of Ringside's own")        \
+    X(requests_shed, "requests refused: limits.memory")                            \
+    X(keys, "keys asked for or changed")                                           \
+    X(bytes_read, "bytes read from clients")                                       \
+    X(bytes_written, "bytes written to clients")
+
+struct worker_stats {
+#define X(name, help) counter name;
+    WORKER_COUNTERS(X)
+#undef X
+} __attribute__((aligned(64)));
+
+struct worker;
+
+/* A snapshot as held by one worker: alive while it is the current one or an exchange still uses it. */
+struct pin {
+    const struct snapshot *snapshot;
+    struct worker *worker;
+    uint32_t count;
+    struct loop_task release;
+};
+
+/* What all workers have in common. Still, but for the atomics. */
+struct fleet {
+    struct worker **workers;
+    unsigned count;
+    struct mailbox *control; /* the control thread's */
+    atomic_uint clients;     /* open now, of all workers */
+    struct registry *registry;
+    uint64_t started_us; /* monotonic */
+    /* Reports by workers, in the control thread. */
+    void (*on_released)(void *context, const struct snapshot *snapshot);
+    void (*on_drained)(void *context);
+    void *context;
+    _Atomic uint64_t reloads, reload_failures;
+    _Atomic uint64_t generation;
+    _Atomic unsigned lowest_version; /* the last one answered to `version`, packed; 0: none yet */
+};
+
+struct worker {
+    struct fleet *fleet;
+    unsigned index;
+    pthread_t thread;
+    struct loop loop;
+    struct mailbox mailbox;
+    struct memory memory;
+    struct input_shared input;
+    struct block *scratch; /* for requests that are printed anew; recycled like the input's */
+    struct upstream_context upstream_context;
+    struct upstream **upstreams; /* by server slot */
+    size_t upstream_slots;
+    struct pin *current;
+    struct list listeners;
+    struct list clients;
+    struct slab client_slab;
+    struct slab exchange_slab;
+    struct slab multiget_slab;
+    uint64_t next_mark;   /* for upstream->mark */
+    uint32_t next_client; /* numbers clients, to spread them over lanes */
+    bool draining;
+    bool drained;
+    struct wheel_timer drain_timer;
+    struct worker_stats stats;
+};
+
+/* NULL with errno. The thread is not started. */
+struct worker *worker_create(struct fleet *fleet, unsigned index, struct resolver *resolver);
+/* Starts the thread: 0, or an errno. */
+int worker_start(struct worker *worker);
+/* Asks the thread to end at once, and waits for it. Then everything is freed but the snapshots. */
+void worker_destroy(struct worker **worker);
+
+/* From the control thread: put this snapshot into force. Its release is reported by fleet->on_released. */
+void worker_post_snapshot(struct worker *worker, const struct snapshot *snapshot);
+/* From the control thread: serve this listening socket (taken over) under this label. */
+void worker_post_listen(struct worker *worker, int fd, const char *label);
+/* From the control thread: stop accepting there; its clients stay. */
+void worker_post_unlisten(struct worker *worker, const char *label);
+/* From the control thread: stop accepting, finish what is under way, close everything; at the latest after drain_ms. */
+void worker_post_drain(struct worker *worker, uint32_t drain_ms);
+
+/* ---- Within the worker's thread ---- */
+
+static inline struct pin *pin_take(struct worker *worker)
+{
+    worker->current->count++;
+    return worker->current;
+}
+/* Gives a pin back and clears the pointer. */
+void pin_give(struct pin **pin);
+
+/* The worker's view of a server that a pinned snapshot names. */
+static inline struct upstream *worker_upstream(struct worker *worker, const struct server *server)
+{
+    return worker->upstreams[server->slot];
+}
+
+/* len bytes in a block, which the caller gets a reference to, for a request printed anew. NULL when memory is out. */
+char *worker_scratch(struct worker *worker, size_t len, struct block **block_out);
+
+/* A client has gone: if that was the last one of a draining worker, it is drained. */
+void worker_client_gone(struct worker *worker);
+
+#endif
