@@ -1,0 +1,48 @@
+/*
+ * A pool as one configuration sees it: its servers, the ring over them, and its policies. Immutable, shared by all
+ * workers; the servers it points to outlive it.
+ */
+#ifndef RINGSIDE_ROUTING_POOL_H
+#define RINGSIDE_ROUTING_POOL_H
+
+#include "base/slice.h"
+#include "pool/health.h"
+#include "pool/server.h"
+#include "pool/upstream.h"
+#include "routing/ring.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct pool {
+    const char *name;
+    struct ring *ring;
+    struct server **servers; /* in the order of the configuration */
+    size_t server_count;
+    char hash_tag[2];
+    bool moves_on;        /* on_down: next */
+    bool misses_on_error; /* on_error: miss */
+    struct health *health;
+    struct upstream_settings settings;
+};
+
+enum plan_outcome {
+    PLAN_SEND,
+    PLAN_DOWN,      /* the key's server is down, and keys do not move */
+    PLAN_NO_SERVER, /* every server is down */
+};
+
+/* What is to be done with a request: data, made without a socket. */
+struct plan {
+    enum plan_outcome outcome;
+    const struct pool *pool;
+    struct server *server; /* NULL with PLAN_NO_SERVER */
+};
+
+/* Where a key goes now: its server on the ring, or, when that is down, as the pool's policy says. */
+struct plan pool_plan(const struct pool *pool, struct slice key);
+
+/* Where a key goes when all servers are up, and why. */
+struct ring_spot pool_explain(const struct pool *pool, struct slice key);
+
+#endif
