@@ -1,0 +1,74 @@
+"""Fixtures of the flow and fault tests; see support/harness.py for what they hand out."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
+
+import harness  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "sanitize: worth running against a build with sanitizers")
+    config.addinivalue_line("markers", "slow: takes more than some seconds")
+    # A test run that is told to end ends its processes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+
+def pytest_collection_finish(session):
+    """Without the binary no test says anything: stop at once, with a reason."""
+    if session.config.option.collectonly or not session.items:
+        return
+    try:
+        harness.ringside_path()
+    except harness.HarnessError as error:
+        pytest.exit(str(error), returncode=3)
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A Lab for one test. When the test's own steps are done, Lab.verify() is part of its verdict."""
+    made = harness.Lab(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared_lab(tmp_path_factory):
+    """A Lab for all tests of a module. They must not need a server of their own state. Verified at its end."""
+    made = harness.Lab(tmp_path_factory.mktemp("lab"))
+    try:
+        yield made
+        made.verify()
+    finally:
+        made.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """What Ringside did wrong on the side fails the test itself."""
+    outcome = yield
+    shared = pyfuncitem.funcargs.get("shared_lab")
+    if outcome.excinfo is None and shared is not None:
+        for ringside in shared.ringsides:
+            problem = ringside.problem()
+            if problem:
+                raise harness.HarnessError(problem)
+    made = pyfuncitem.funcargs.get("lab")
+    if outcome.excinfo is None and made is not None and not made.verified:
+        made.verify()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for name in ("lab", "shared_lab"):
+        made = getattr(item, "funcargs", {}).get(name)
+        if made is not None and made.logs():
+            report.sections.append(("ringside", made.logs()))
