@@ -687,10 +687,8 @@ static bool greet(struct connection *connection)
         call_dequeue(connection);
         return false;
     }
-    call->deadline_us =
-        loop_now_us(connection_loop(connection)) + ((uint64_t)connection->upstream->settings.timeout_ms +
-                                                    connection->upstream->settings.connect_timeout_ms) *
-                                                       1000;
+    /* The same clock as the calls behind it: deadlines stand in the order of the calls. */
+    call->deadline_us = call->start_us + (uint64_t)connection->upstream->settings.timeout_ms * 1000;
     return true;
 }
 

@@ -14,6 +14,7 @@
 #include "proxy/requests.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const struct config_limits *limits(const struct client *client)
@@ -34,6 +35,8 @@ static bool is_owing(const struct client *client)
 /* How long it may stay as it is; 0: for ever. */
 static uint32_t patience_ms(const struct client *client)
 {
+    if (client->lingering)
+        return CLIENT_LINGER_MS;
     if (is_owing(client))
         return limits(client)->stall_ms;
     return client->first == NULL ? limits(client)->idle_ms : 0;
@@ -51,16 +54,18 @@ static void on_due(struct wheel_timer *timer)
 {
     struct client *client = list_entry(timer, struct client, timer);
     uint32_t ms = patience_ms(client);
-    if (ms > 0 && loop_now_ms(&client->worker->loop) >= client->active_us / 1000 + ms) {
+    if (client->lingering) {
+        client_close_soon(client);
+    } else if (ms > 0 && loop_now_ms(&client->worker->loop) >= client->active_us / 1000 + ms) {
         bool stalled = is_owing(client);
         log_debug(stalled ? "client_stalled" : "client_idle", "a client of %s is closed after %u ms without progress",
                   client->listener->label, ms);
         counter_add(stalled ? &client->worker->stats.clients_stalled_closed : &client->worker->stats.clients_idle_closed,
                     1);
         client_close_soon(client);
-        return;
+    } else {
+        watch(client);
     }
-    watch(client);
 }
 
 /* ---- Writing ---- */
@@ -68,7 +73,7 @@ static void on_due(struct wheel_timer *timer)
 /* Whether the client is over: it asks for nothing more, and all is answered and written. */
 static bool is_over(const struct client *client)
 {
-    return client->closing || (client->ended && client->first == NULL && chain_is_empty(&client->out));
+    return client->ended && client->first == NULL && chain_is_empty(&client->out);
 }
 
 /* With memory short, whoever lets many bytes lie is closed. */
@@ -115,12 +120,26 @@ static void write_out(struct client *client)
         client_unpause(client, CLIENT_PAUSE_OUT);
 }
 
+/* Its last words are out: it is told so, and what it still sends is read and dropped. */
+static void start_lingering(struct client *client)
+{
+    client->linger = false;
+    client->lingering = true;
+    client->active_us = loop_now_us(&client->worker->loop);
+    if (shutdown(client->transport.fd, SHUT_WR) != 0 || transport_want(&client->transport, TRANSPORT_READABLE) != 0)
+        client->closing = true;
+    loop_disarm(&client->worker->loop, &client->timer);
+    watch(client);
+}
+
 static void client_flush(struct loop_task *task)
 {
     struct client *client = list_entry(task, struct client, flush);
     if (!client->closing && !chain_is_empty(&client->out))
         write_out(client);
-    if (is_over(client))
+    if (!client->closing && is_over(client) && client->linger)
+        start_lingering(client);
+    if (client->closing || (is_over(client) && !client->lingering))
         client_destroy(&client);
 }
 
@@ -148,8 +167,20 @@ static void client_process(struct client *client)
     watch(client);
 }
 
+static void client_read_away(struct client *client)
+{
+    ssize_t n = input_read(&client->in, &client->worker->input, &client->transport);
+    input_clear(&client->in);
+    if (n < 0)
+        client_destroy(&client);
+}
+
 static void client_read(struct client *client)
 {
+    if (client->lingering) {
+        client_read_away(client);
+        return;
+    }
     if (client->paused != 0 || client->ended) {
         /* Asked for again when it goes on. */
         transport_want(&client->transport, client->transport.wanted & ~(unsigned)TRANSPORT_READABLE);
@@ -320,6 +351,12 @@ void client_end(struct client *client)
 {
     client->ended = true;
     client_dirty(client);
+}
+
+void client_end_lingering(struct client *client)
+{
+    client->linger = true;
+    client_end(client);
 }
 
 void client_drain(struct client *client)

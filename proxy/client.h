@@ -42,6 +42,8 @@ enum client_pause {
 #define CLIENT_OUT_LOW ((size_t)1 << 18)
 /* Bytes of replies expected for all that is under way; bounds the requests under way while values are large. */
 #define CLIENT_EXPECTED_BYTES ((size_t)4 << 20)
+/* How long a client that is lingered for has to go. */
+#define CLIENT_LINGER_MS 2000
 /* What a first reply is expected to be. */
 #define CLIENT_EXPECTED_FIRST ((uint32_t)64 << 10)
 struct client {
@@ -59,6 +61,8 @@ struct client {
     uint8_t paused; /* set of enum client_pause */
     bool draining;  /* to be ended as soon as no request is in the middle */
     bool ended;     /* no further request: quit, end of file, or a fatal error; close when all is answered */
+    bool linger;    /* when it is over: let it read our last words before it is closed */
+    bool lingering; /* that is going on */
     bool closing;   /* to be closed at the turn's end */
     uint64_t swallow_left; /* SWALLOW, UPLOAD: bytes of the data block still to come */
     struct exchange *upload; /* UPLOAD */
@@ -80,6 +84,11 @@ void client_close_soon(struct client *client);
 /* No further request is read; it is closed when all is answered. */
 void client_end(struct client *client);
 
+/*
+ * The same after a request that cannot be understood, with more of it perhaps on its way: the socket is closed only when
+ * the client has had the time to read the answer, which a reset would take from it.
+ */
+void client_end_lingering(struct client *client);
 /* Ringside is to end: the client is ended when what it has sent so far is read and answered. */
 void client_drain(struct client *client);
 /* Exchanges are done: what waited for that may go on. */

@@ -111,7 +111,7 @@ static enum request_step step_keys(struct client *client, size_t *need_out)
     client->state = CLIENT_COMMAND;
     long_get_end(client, &client->long_get);
     if (status == REQUEST_FATAL)
-        client_end(client);
+        client_end_lingering(client);
     return REQUEST_STEP_ON;
 }
 
@@ -148,6 +148,7 @@ static enum request_step start_upload(struct client *client, const struct reques
                request->line_bytes + request->value_bytes + 2);
         return REQUEST_STEP_ON;
     }
+    counter_add(&client->worker->stats.requests, 1);
     counter_add(&client->worker->stats.keys, 1);
     input_consume(&client->in, request->line_bytes);
     client->upload = exchange;
@@ -264,7 +265,7 @@ static enum request_step step_command(struct client *client, size_t *need_out)
     case REQUEST_KEYS:
         if (is_denied(client, request.verb)) {
             deny(client, &request, request.line_bytes);
-            client_end(client);
+            client_end_lingering(client);
             return REQUEST_STEP_ON;
         }
         counter_add(&client->worker->stats.requests, 1);
@@ -278,7 +279,7 @@ static enum request_step step_command(struct client *client, size_t *need_out)
     case REQUEST_FATAL:
         counter_add(&client->worker->stats.requests_refused, 1);
         exchange_answer(client, request.error);
-        client_end(client);
+        client_end_lingering(client);
         return REQUEST_STEP_ON;
     }
     return REQUEST_STEP_WAIT;

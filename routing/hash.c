@@ -1,14 +1,14 @@
 /*
- * Owns: the table of hash functions and their names; our own code for the cheap ones.
+ * Owns: the table of hash functions and their names, and the functions that libhashkit has not.
  *
  *   name (configuration) --hash_by_name--> function --hash_name--> canonical name
  *
- * Three kinds stand in the table: our own code, where it is equal to libhashkit and saves its calls; libhashkit's
- * functions themselves; xxHash. Two names are aliases: `default` is libhashkit's word for one_at_a_time, `crc32` is
- * twemproxy's word for the 15 bits that libhashkit calls crc.
+ * Most are libhashkit's own functions. md5 is ours, equal and faster (md5.c); for the others, our own code would gain
+ * nothing. Two names are aliases: `default` is libhashkit's word for one_at_a_time, `crc32` is twemproxy's word for the
+ * 15 bits that libhashkit calls crc.
  *
- * The byte-wise ones take a key's bytes as plain `char`, as libhashkit and twemproxy do: bytes from 0x80 on count as
- * negative where char is signed. That keeps us equal to those systems on the same processor.
+ * The byte-wise ones take a key's bytes as plain `char`, here as in libhashkit and twemproxy: bytes from 0x80 on count
+ * as negative where char is signed. That keeps us equal to those systems on the same processor.
  *
  * Does not do: the choice of a default (ring.c), hash tags (tag.h).
  */
@@ -19,63 +19,6 @@
 #include <libhashkit-1.0/hashkit.h>
 #include <strings.h>
 #include <xxhash.h>
-
-#define FNV_32_BASIS 0x811c9dc5u
-#define FNV_32_PRIME 0x01000193u
-#define FNV_64_BASIS 0xcbf29ce484222325u
-#define FNV_64_PRIME 0x00000100000001b3u
-
-/* Source: Bob Jenkins, "Hash functions", Dr. Dobb's Journal, September 1997. */
-static uint32_t hash_one_at_a_time(const char *key, size_t len)
-{
-    uint32_t hash = 0;
-    for (size_t i = 0; i < len; i++) {
-        hash += (uint32_t)key[i];
-        hash += hash << 10;
-        hash ^= hash >> 6;
-    }
-    hash += hash << 3;
-    hash ^= hash >> 11;
-    hash += hash << 15;
-    return hash;
-}
-
-/* Source of the four: Fowler, Noll, Vo; draft-eastlake-fnv. */
-static uint32_t hash_fnv1_32(const char *key, size_t len)
-{
-    uint32_t hash = FNV_32_BASIS;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash * FNV_32_PRIME) ^ (uint32_t)key[i];
-    return hash;
-}
-
-static uint32_t hash_fnv1a_32(const char *key, size_t len)
-{
-    uint32_t hash = FNV_32_BASIS;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (uint32_t)key[i]) * FNV_32_PRIME;
-    return hash;
-}
-
-/*
- * The low half of the two 64-bit variants, which is all that placement uses. The low half of a product depends on low
- * halves alone, so 32 bits are enough all the way.
- */
-static uint32_t hash_fnv1_64(const char *key, size_t len)
-{
-    uint32_t hash = (uint32_t)FNV_64_BASIS;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash * (uint32_t)FNV_64_PRIME) ^ (uint32_t)key[i];
-    return hash;
-}
-
-static uint32_t hash_fnv1a_64(const char *key, size_t len)
-{
-    uint32_t hash = (uint32_t)FNV_64_BASIS;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (uint32_t)key[i]) * (uint32_t)FNV_64_PRIME;
-    return hash;
-}
 
 /*
  * CRC tables. A CRC is linear: the entry of a byte is the exclusive or of the entries of its bits, so the eight
@@ -104,12 +47,6 @@ static uint32_t hash_crc32a(const char *key, size_t len)
     for (size_t i = 0; i < len; i++)
         crc = crc >> 8 ^ crc32_table[(crc ^ (uint8_t)key[i]) & 0xff];
     return ~crc;
-}
-
-/* libhashkit's crc, twemproxy's crc32: 15 bits of the CRC-32. */
-static uint32_t hash_crc(const char *key, size_t len)
-{
-    return hash_crc32a(key, len) >> 16 & 0x7fff;
 }
 
 /* twemproxy's crc16: CRC-16/XMODEM in its low half; the register is never cut, so older remainders stand above it. */
@@ -168,25 +105,39 @@ static uint32_t hash_xxh3(const char *key, size_t len)
     return (uint32_t)XXH3_64bits(key, len);
 }
 
-/* Canonical names first; an alias stands after the row of its function. */
-#define HASH_TABLE(row)                                                                                      \
-    row("one_at_a_time", hash_one_at_a_time) row("md5", md5_first_word) row("crc", hash_crc)                 \
-        row("fnv1_64", hash_fnv1_64) row("fnv1a_64", hash_fnv1a_64) row("fnv1_32", hash_fnv1_32)             \
-            row("fnv1a_32", hash_fnv1a_32) row("hsieh", hash_hsieh) row("murmur", libhashkit_murmur)         \
-                row("jenkins", libhashkit_jenkins) row("murmur3", libhashkit_murmur3) row("xxh3", hash_xxh3) \
-                    row("crc16", hash_crc16) row("crc32a", hash_crc32a) row("default", hash_one_at_a_time)   \
-                        row("crc32", hash_crc)
+/*
+ * Canonical names first, an alias behind the row of its function. The third column names what libhashkit must have been
+ * built with, for without it its function answers 0 to every key.
+ */
+#define HASH_TABLE(row)                                                                                                \
+    row("one_at_a_time", libhashkit_one_at_a_time, HASHKIT_HASH_DEFAULT)                                               \
+        row("md5", md5_first_word, HASHKIT_HASH_DEFAULT) row("crc", libhashkit_crc32, HASHKIT_HASH_CRC)                \
+            row("fnv1_64", libhashkit_fnv1_64, HASHKIT_HASH_FNV1_64)                                                   \
+                row("fnv1a_64", libhashkit_fnv1a_64, HASHKIT_HASH_FNV1A_64)                                            \
+                    row("fnv1_32", libhashkit_fnv1_32, HASHKIT_HASH_FNV1_32)                                           \
+                        row("fnv1a_32", libhashkit_fnv1a_32, HASHKIT_HASH_FNV1A_32)                                    \
+                            row("hsieh", hash_hsieh, HASHKIT_HASH_DEFAULT)                                             \
+                                row("murmur", libhashkit_murmur, HASHKIT_HASH_MURMUR)                                  \
+                                    row("jenkins", libhashkit_jenkins, HASHKIT_HASH_JENKINS)                           \
+                                        row("murmur3", libhashkit_murmur3, HASHKIT_HASH_MURMUR3)                       \
+                                            row("xxh3", hash_xxh3, HASHKIT_HASH_DEFAULT)                               \
+                                                row("crc16", hash_crc16, HASHKIT_HASH_DEFAULT)                         \
+                                                    row("crc32a", hash_crc32a, HASHKIT_HASH_DEFAULT)                   \
+                                                        row("default", libhashkit_one_at_a_time, HASHKIT_HASH_DEFAULT) \
+                                                            row("crc32", libhashkit_crc32, HASHKIT_HASH_CRC)
 
-#define NAME_OF(name, fn) name,
-#define FUNCTION_OF(name, fn) fn,
+#define NAME_OF(name, fn, needs) name,
+#define FUNCTION_OF(name, fn, needs) fn,
+#define NEEDS_OF(name, fn, needs) needs,
 static const char *const names[] = {HASH_TABLE(NAME_OF) NULL};
 static hash_fn *const functions[] = {HASH_TABLE(FUNCTION_OF) NULL};
+static const hashkit_hash_algorithm_t needs[] = {HASH_TABLE(NEEDS_OF)};
 
 hash_fn *hash_by_name(const char *name)
 {
     for (size_t i = 0; names[i] != NULL; i++)
         if (strcasecmp(names[i], name) == 0)
-            return functions[i];
+            return libhashkit_has_algorithm(needs[i]) ? functions[i] : NULL;
     return NULL;
 }
 

@@ -118,8 +118,7 @@ START_TEST(the_walk_lets_the_body_free_each_object)
         list_push_back(&head, &item->node);
     }
     int expected = 0;
-    list_for_each_safe(node, following, &head)
-    {
+    list_for_each_safe (node, following, &head) {
         struct item *item = list_entry(node, struct item, node);
         ck_assert_int_eq(item->id, expected++);
         list_unlink(node);

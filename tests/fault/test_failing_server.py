@@ -38,7 +38,7 @@ def test_refused_is_named(lab):
 def test_reasons_differ(lab):
     """Refused, timed out, closed: three texts, so that an operator knows which."""
     fakes = fakes_of(lab, 3)
-    ringside = lab.ringside(ONE_WORKER, servers=fakes, health=NEVER_DOWN, timeout="1s")
+    ringside = lab.ringside(ONE_WORKER, servers=fakes, on_down="hold", health=NEVER_DOWN, timeout="1s")
     wire = lab.wire(ringside)
     keys = homes(wire, fakes)
     fakes[0].refuse()
