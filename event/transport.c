@@ -108,10 +108,24 @@ int transport_want(struct transport *transport, unsigned wanted)
     return 0;
 }
 
-ssize_t transport_write_chain(struct transport *transport, struct chain *chain, struct memory *memory)
+/* Shortens the vectors to max bytes in all; returns how many are left. */
+static int cut_vectors(struct iovec *vectors, int count, size_t max)
+{
+    int i = 0;
+    while (i < count && vectors[i].iov_len < max)
+        max -= vectors[i++].iov_len;
+    if (i == count)
+        return count;
+    vectors[i].iov_len = max;
+    return max > 0 ? i + 1 : i;
+}
+
+ssize_t transport_write_chain(struct transport *transport, struct chain *chain, struct memory *memory, size_t max)
 {
     struct iovec vectors[VECTORS_MAX];
     int count = chain_vectors(chain, vectors, VECTORS_MAX);
+    if (max < chain->bytes)
+        count = cut_vectors(vectors, count, max);
     ssize_t n = transport->methods->write(transport, vectors, count);
     if (n > 0)
         chain_consume(chain, memory, (size_t)n);

@@ -70,7 +70,7 @@ struct call {
     uint64_t deadline_us; /* UINT64_MAX: none yet (an upload under way) */
     uint32_t keys;        /* asked for */
     uint32_t keys_found;
-    uint32_t tag;         /* the owner's */
+    uint32_t group;       /* calls of one group wait for the same reader; see upstream_call's lane */
     enum verb verb;
     bool whole;           /* one key is asked for: VALUE and END are to be delivered together if they are small */
     bool timed_out;

@@ -17,6 +17,7 @@
 /* A deadline is put off while a reply arrives with at least this many bytes since the last time. */
 #define EXTENSION_BYTES 1024
 #define STALL_MIN_US 1000000
+#define GREETING "version\r\n"
 
 static struct loop *connection_loop(const struct connection *connection)
 {
@@ -31,13 +32,35 @@ static struct memory *connection_memory(const struct connection *connection)
 /* ---- The greeting: the first call on every connection asks for the version, so that no client's request meets a peer
  * that does not speak the protocol. ---- */
 
+/*
+ * A server that does not know the meta commands would take an ms command's data block for commands: so nothing is sent
+ * before its version is known, and nothing meta if that is too low. false: such a call waits here; all calls, of which
+ * nothing has left, are to be placed anew, and those that need another server find no other.
+ */
+static bool pass_gate(const struct connection *connection)
+{
+    if (server_knows_meta(connection->upstream->server))
+        return true;
+    for (const struct call *call = connection->first; call != NULL; call = call->next) {
+        if (verb_is_meta(call->verb))
+            return false;
+    }
+    return true;
+}
+
 static bool greeting_on_reply(struct call *call, const struct call_reply *reply)
 {
     if (reply->unit->code != REPLY_CODE_VERSION)
         return false;
     unsigned version = server_version_pack(reply->unit->rest.data, reply->unit->rest.len);
-    struct server *server = call->connection->upstream->server;
-    atomic_store_explicit(&server->version, version, memory_order_relaxed);
+    struct connection *connection = call->connection;
+    atomic_store_explicit(&connection->upstream->server->version, version, memory_order_relaxed);
+    if (connection->gated) {
+        connection->gated = false;
+        if (!pass_gate(connection))
+            connection_fail_later(connection, CALL_FAILURE_RESET, "the server is too old for meta commands");
+        connection_sent_more(connection);
+    }
     return true;
 }
 
@@ -104,12 +127,18 @@ static uint64_t stall_us(const struct connection *connection)
     return us > STALL_MIN_US ? us : STALL_MIN_US;
 }
 
+/* In the middle of an upload: it is the server's turn only while bytes wait to be written. */
+static bool is_uploading(const struct connection *connection)
+{
+    return connection->first != NULL && connection->first->deadline_us == UINT64_MAX;
+}
+
 /* When the connection next needs looking at, or UINT64_MAX. */
 static uint64_t next_due_us(const struct connection *connection)
 {
     if (connection->state == CONNECTION_RESOLVING || connection->state == CONNECTION_CONNECTING)
         return connection->connect_deadline_us;
-    if (connection->first == NULL || connection->first->deadline_us == UINT64_MAX)
+    if (connection->first == NULL || (is_uploading(connection) && chain_is_empty(&connection->out)))
         return UINT64_MAX;
     uint64_t due_us = connection->progress_us + stall_us(connection);
     if (connection->first_waiting != NULL && connection->first_waiting->deadline_us < due_us)
@@ -169,14 +198,46 @@ static void on_due(struct wheel_timer *timer)
                                                                       : "no connection in time");
             return;
         }
+    } else if (connection->held) {
+        /* Time stands still for it. */
     } else if (connection->state == CONNECTION_OPEN) {
         expire_calls(connection, now_us);
-        if (connection->first != NULL && connection->first->deadline_us != UINT64_MAX &&
-            now_us >= connection->progress_us + stall_us(connection)) {
+        bool waiting = connection->first != NULL && !(is_uploading(connection) && chain_is_empty(&connection->out));
+        if (waiting && now_us >= connection->progress_us + stall_us(connection)) {
             connection_fail(connection, CALL_FAILURE_TIMEOUT, "the connection makes no progress");
             return;
         }
     }
+    set_timer(connection);
+}
+
+/* ---- Holding: a server is not read while the only client that waits for it cannot take more ---- */
+
+bool connection_hold(struct connection *connection, const struct call *call)
+{
+    for (const struct call *other = connection->first; other != NULL; other = other->next) {
+        if (other->group != call->group)
+            return false;
+    }
+    if (transport_want(&connection->transport, connection->transport.wanted & ~(unsigned)TRANSPORT_READABLE) != 0)
+        return false;
+    connection->held = true;
+    return true;
+}
+
+void connection_release(struct connection *connection)
+{
+    if (!connection->held)
+        return;
+    connection->held = false;
+    uint64_t now_us = loop_now_us(connection_loop(connection));
+    connection->progress_us = now_us;
+    for (struct call *call = connection->first; call != NULL; call = call->next) {
+        if (call->deadline_us != UINT64_MAX)
+            call->deadline_us = now_us + (uint64_t)connection->upstream->settings.timeout_ms * 1000;
+    }
+    if (transport_want(&connection->transport, connection->transport.wanted | (unsigned)TRANSPORT_READABLE) != 0)
+        connection_fail_later(connection, CALL_FAILURE_LOCAL, "out of memory");
     set_timer(connection);
 }
 
@@ -196,7 +257,10 @@ static void connection_flush(struct loop_task *task)
     if (connection->state != CONNECTION_OPEN || chain_is_empty(&connection->out) ||
         list_is_linked(&connection->fail.node))
         return;
-    ssize_t n = transport_write_chain(&connection->transport, &connection->out, connection_memory(connection));
+    if (connection->gated && connection->written_bytes > 0)
+        return;
+    size_t limit = connection->gated ? sizeof GREETING - 1 : SIZE_MAX;
+    ssize_t n = transport_write_chain(&connection->transport, &connection->out, connection_memory(connection), limit);
     if (n == TRANSPORT_ERROR) {
         connection_fail(connection, CALL_FAILURE_RESET, "the server closed the connection");
         return;
@@ -204,12 +268,17 @@ static void connection_flush(struct loop_task *task)
     if (n > 0) {
         connection->written_bytes += (uint64_t)n;
         counter_add(&connection->upstream->stats->bytes_out, (uint64_t)n);
+        if (connection->exclusive)
+            connection->progress_us = loop_now_us(connection_loop(connection));
     }
-    bool blocked = !chain_is_empty(&connection->out);
-    if (transport_want(&connection->transport, TRANSPORT_READABLE | (blocked ? TRANSPORT_WRITABLE : 0)) != 0) {
+    bool blocked = !chain_is_empty(&connection->out) && !connection->gated;
+    unsigned readable = connection->held ? 0 : TRANSPORT_READABLE;
+    if (transport_want(&connection->transport, readable | (blocked ? TRANSPORT_WRITABLE : 0)) != 0) {
         connection_fail(connection, CALL_FAILURE_LOCAL, "out of memory");
         return;
     }
+    if (blocked && connection->exclusive && !wheel_is_armed(&connection->timer))
+        set_timer(connection);
     if (blocked && !chain_settle(&connection->out, connection_memory(connection)))
         connection_fail(connection, CALL_FAILURE_LOCAL, "out of memory");
     else if (connection->out.bytes <= UPSTREAM_QUEUE_LOW)
@@ -235,11 +304,13 @@ static bool deliver(struct connection *connection, const struct call_reply *repl
     }
     if (!reply->final)
         return true;
-    if (call->timed_out)
+    if (call->timed_out) {
         counter_add(&upstream->stats->late_replies, 1);
-    else
+    } else if (call->methods != &greeting_methods) {
+        /* Neither a late reply nor a greeting is a sign of health. */
         server_record_latency(upstream->stats, loop_now_us(connection_loop(connection)) - call->start_us);
-    upstream_succeeded(upstream);
+        upstream_succeeded(upstream);
+    }
     bool upload_cut_short = connection->exclusive && call->deadline_us == UINT64_MAX;
     call_dequeue(connection);
     if (!upload_cut_short)
@@ -585,6 +656,8 @@ static void connection_close(struct connection *connection)
     chain_clear(&connection->out, connection_memory(connection));
     input_clear(&connection->in);
     connection->body_left = 0;
+    connection->held = false;
+    connection->gated = false;
     loop_disarm(connection_loop(connection), &connection->timer);
     loop_task_cancel(&connection->flush);
     loop_task_cancel(&connection->fail);
@@ -679,11 +752,12 @@ static struct call *call_create(struct connection *connection, enum verb verb, c
 
 static bool greet(struct connection *connection)
 {
+    connection->gated = atomic_load_explicit(&connection->upstream->server->version, memory_order_relaxed) == 0;
     struct call *call = call_create(connection, VERB_VERSION, &greeting_methods, connection);
     if (call == NULL)
         return false;
     call_enqueue(connection, call);
-    if (!chain_append_copy(&connection->out, connection_memory(connection), "version\r\n", 9)) {
+    if (!chain_append_copy(&connection->out, connection_memory(connection), GREETING, sizeof GREETING - 1)) {
         call_dequeue(connection);
         return false;
     }
@@ -705,6 +779,8 @@ struct call *connection_call(struct connection *connection, enum verb verb, cons
 
 void connection_send(struct connection *connection, struct call *call)
 {
+    if (connection->held && call->group != connection->first->group)
+        connection_release(connection);
     call_enqueue(connection, call);
     counter_add(&connection->upstream->stats->requests, 1);
     if (connection->state == CONNECTION_CLOSED && !list_is_linked(&connection->fail.node))

@@ -24,6 +24,8 @@ struct connection {
     struct upstream *upstream;
     enum connection_state state;
     bool exclusive;
+    bool gated;    /* nothing but the greeting is sent before the server's version is known */
+    bool held;     /* not read: see connection_hold */
     bool retiring; /* to be closed as soon as no call is under way */
     struct chain out;
     uint64_t written_bytes; /* ever written, on this socket */
@@ -59,6 +61,12 @@ struct call *connection_call(struct connection *connection, enum verb verb, cons
 void connection_send(struct connection *connection, struct call *call);
 /* More bytes were appended to out. */
 void connection_sent_more(struct connection *connection);
+/*
+ * Stops reading, if all calls on the connection are of the call's group: nobody else is held up, and time stands still
+ * for them. It is read again when connection_release is called, or another group's call comes. false: not held.
+ */
+bool connection_hold(struct connection *connection, const struct call *call);
+void connection_release(struct connection *connection);
 /* Sets the call's deadline to now + timeout. */
 void connection_start_clock(struct connection *connection, struct call *call);
 /* Closes the socket and fails every call. The connection can be used again. */

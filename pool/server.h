@@ -102,6 +102,13 @@ void server_set_addresses(struct server *server, const struct server_address *ad
 /* a.b.c packed so that versions compare as numbers; 0 when text is not a version. */
 unsigned server_version_pack(const char *text, size_t len);
 
+/* Whether the server, whose version has been heard, knows the meta commands as they are today (1.6.10). */
+#define SERVER_META_VERSION (1u << 20 | 6u << 10 | 10u)
+static inline bool server_knows_meta(const struct server *server)
+{
+    return atomic_load_explicit(&server->version, memory_order_relaxed) >= SERVER_META_VERSION;
+}
+
 /* Sum of one worker's, or of all workers', counters is made with these. */
 void server_stats_add(struct server_stats *sum, const struct server_stats *from);
 void server_latency_add(struct histogram *sum, const struct server *server);

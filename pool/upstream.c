@@ -109,7 +109,10 @@ struct call *upstream_call(struct upstream *upstream, uint32_t lane, enum verb v
     struct connection **place = &upstream->lanes[lane % upstream->settings.connections];
     if (*place == NULL && (*place = connection_create(upstream, false)) == NULL)
         return NULL;
-    return connection_call(*place, verb, methods, owner);
+    struct call *call = connection_call(*place, verb, methods, owner);
+    if (call != NULL)
+        call->group = lane;
+    return call;
 }
 
 static struct connection *take_upload(struct upstream *upstream)
@@ -180,6 +183,16 @@ void call_give_up(struct call *call)
     call->methods = NULL;
     call->owner = NULL;
     connection_fail_later(call->connection, CALL_FAILURE_LOCAL, "out of memory");
+}
+
+bool call_hold(struct call *call)
+{
+    return connection_hold(call->connection, call);
+}
+
+void call_unhold(struct call *call)
+{
+    connection_release(call->connection);
 }
 
 struct server *call_server(const struct call *call)

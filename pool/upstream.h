@@ -96,6 +96,13 @@ void call_abandon(struct call **call);
  */
 void call_give_up(struct call *call);
 
+/*
+ * The owner cannot take more of this reply for now: the server is not read until call_unhold, unless that would hold
+ * up somebody else's calls. Whether it is held.
+ */
+bool call_hold(struct call *call);
+void call_unhold(struct call *call);
+
 /* The server that the call goes to. */
 struct server *call_server(const struct call *call);
 

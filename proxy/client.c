@@ -101,7 +101,7 @@ static void on_blocked(struct client *client)
 
 static void write_out(struct client *client)
 {
-    ssize_t n = transport_write_chain(&client->transport, &client->out, &client->worker->memory);
+    ssize_t n = transport_write_chain(&client->transport, &client->out, &client->worker->memory, SIZE_MAX);
     if (n == TRANSPORT_ERROR) {
         client->closing = true;
         return;
@@ -116,8 +116,10 @@ static void write_out(struct client *client)
         client->closing = true;
     if (blocked)
         on_blocked(client);
-    if (client->out.bytes <= CLIENT_OUT_LOW)
+    if (client->out.bytes <= CLIENT_OUT_LOW) {
         client_unpause(client, CLIENT_PAUSE_OUT);
+        client_release(client);
+    }
 }
 
 /* Its last words are out: it is told so, and what it still sends is read and dropped. */
@@ -189,7 +191,7 @@ static void client_read(struct client *client)
     ssize_t n = input_read(&client->in, &client->worker->input, &client->transport);
     if (n == TRANSPORT_AGAIN)
         return;
-    if (n == TRANSPORT_ERROR) {
+    if (n == TRANSPORT_ERROR || (n == TRANSPORT_EOF && client->state == CLIENT_UPLOAD)) {
         client_destroy(&client);
         return;
     }
@@ -240,6 +242,21 @@ void client_unpause(struct client *client, enum client_pause reason)
     client->paused &= (uint8_t)~reason;
     if (client->paused == 0)
         loop_defer(&client->worker->loop, &client->resume, LOOP_PHASE_RESUME);
+}
+
+void client_hold(struct client *client, struct call *call)
+{
+    bool blocked = client->transport.wanted & TRANSPORT_WRITABLE;
+    if (client->held == NULL && blocked && client->out.bytes > CLIENT_OUT_HIGH && call_hold(call))
+        client->held = call;
+}
+
+void client_release(struct client *client)
+{
+    if (client->held == NULL)
+        return;
+    call_unhold(client->held);
+    client->held = NULL;
 }
 
 static void on_drained(struct upstream_waiter *waiter)
@@ -326,6 +343,7 @@ void client_destroy(struct client **client)
     loop_task_cancel(&c->resume);
     loop_disarm(&worker->loop, &c->timer);
     upstream_waiter_cancel(&c->waiter);
+    client_release(c);
     while (c->first != NULL) {
         struct exchange *exchange = c->first;
         c->first = exchange->next;

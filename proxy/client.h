@@ -72,6 +72,7 @@ struct client {
     struct loop_task resume;
     struct wheel_timer timer;
     struct upstream_waiter waiter;
+    struct call *held; /* not read on until out has drained; NULL: none */
 };
 
 /* Takes over an accepted socket. NULL when memory is out (the socket is then closed). */
@@ -103,6 +104,16 @@ static inline void client_dirty(struct client *client)
 void client_pause(struct client *client, enum client_pause reason);
 /* Takes the reason away; goes on at the turn's end if none is left. */
 void client_unpause(struct client *client, enum client_pause reason);
+/* A reply goes on after this piece: its server is not read while the client does not take what there is. */
+void client_hold(struct client *client, struct call *call);
+/* Ends that. */
+void client_release(struct client *client);
+/* The call has failed, and its connection is gone: it is held no longer. */
+static inline void client_forget(struct client *client, const struct call *call)
+{
+    if (client->held == call)
+        client->held = NULL;
+}
 /* Pauses the client if it has as many requests under way as it may. */
 void client_heed_window(struct client *client);
 /* Pauses the client until the call's connection has drained, if that is congested. */

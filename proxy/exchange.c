@@ -33,6 +33,7 @@ struct exchange *exchange_create(struct client *client, const struct request *re
         exchange->noreply = request->noreply;
         exchange->quiet = request->quiet;
         exchange->key_encoded = request->key_encoded;
+        exchange->repeatable = request->repeatable;
     }
     if (client->last == NULL)
         client->first = exchange;

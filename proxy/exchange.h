@@ -36,6 +36,7 @@ struct exchange_single {
     struct block *block;  /* holds request */
     struct slice request; /* the bytes to send: line, CRLF, and data block if there is one */
     struct slice key;     /* as it stands in request */
+    struct slice instead; /* static: answered whatever the server says; empty: the server's reply is */
     uint8_t attempts;
     bool got_value;
     bool in_body; /* part of a unit has been given to the client */
@@ -52,6 +53,7 @@ struct exchange {
     bool noreply;
     bool quiet;
     bool key_encoded;
+    bool repeatable; /* carrying it out twice does no harm */
     bool done;
     union {
         struct exchange_single single;
@@ -104,6 +106,12 @@ struct slice miss_line(const struct pool *pool, enum verb verb);
 
 /* line_and_body: the whole request in the input. */
 void single_start(struct client *client, const struct request *request, struct block *block, struct slice line_and_body);
+
+/*
+ * A set was refused for its size (refused->error, static, is the answer): the key's old value is removed first, as
+ * memcached does it, so that nobody reads what was to be replaced.
+ */
+void single_remove(struct client *client, const struct request *refused);
 
 /* Keys in one exchange; a retrieval of more is a row of them. */
 #define MULTIGET_KEYS_MAX 128

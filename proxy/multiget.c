@@ -17,6 +17,8 @@
 
 /* Times that keys of failed parts are placed anew. */
 #define RETRIES_MAX 2
+/* A part of gat takes no further key beyond these bytes of keys: with that key, verb and time it stays under 1 024. */
+#define TOUCH_KEYS_BYTES 700
 
 static bool part_on_reply(struct call *call, const struct call_reply *reply);
 static void part_on_failed(struct call *call, const struct call_failure *failure);
@@ -194,10 +196,17 @@ static void send_part(struct multiget_part *part)
         fail_key(multiget, k, part->pool, SLICE_OF("SERVER_ERROR out of memory\r\n"));
 }
 
+/* Servers close on a gat line of more than 2 048 bytes (1 024 before 1.5) that comes in pieces; get may be of any length. */
+static bool is_full(const struct multiget_part *part)
+{
+    enum verb verb = part->multiget->exchange->verb;
+    return (verb == VERB_GAT || verb == VERB_GATS) && part->bytes > TOUCH_KEYS_BYTES;
+}
+
 static struct multiget_part *part_for(struct multiget *multiget, const struct plan *plan, uint64_t mark)
 {
     struct upstream *upstream = worker_upstream(multiget->exchange->client->worker, plan->server);
-    if (upstream->mark == mark)
+    if (upstream->mark == mark && !is_full(&multiget->parts[upstream->mark_index]))
         return &multiget->parts[upstream->mark_index];
     if (multiget->part_count == PARTS_MAX)
         return NULL;
@@ -269,10 +278,11 @@ static void place_keys(struct multiget *multiget, uint16_t k, const struct serve
 
 static bool may_retry(const struct multiget *multiget, const struct call_failure *failure)
 {
-    if (multiget->retries >= RETRIES_MAX || (!failure->unsent && !verb_is_read(multiget->exchange->verb)))
+    if (multiget->retries >= RETRIES_MAX || (!failure->unsent && !multiget->exchange->repeatable))
         return false;
+    /* Not after a protocol error: the misses that the reply seemed to tell of may be none, and may be out already. */
     return failure->reason == CALL_FAILURE_RESET || failure->reason == CALL_FAILURE_REFUSED ||
-           failure->reason == CALL_FAILURE_CONNECT_TIMEOUT || failure->reason == CALL_FAILURE_PROTOCOL;
+           failure->reason == CALL_FAILURE_CONNECT_TIMEOUT;
 }
 
 /* A unit has arrived in part. false: that part is out already, and the client's stream cannot be mended. */

@@ -251,6 +251,18 @@ static enum request_step command_ready(struct client *client, const struct reque
     return REQUEST_STEP_ON;
 }
 
+static void step_refused(struct client *client, const struct request *request)
+{
+    counter_add(&client->worker->stats.requests_refused, 1);
+    bool too_large = request->key.len > 0 && (request->verb == VERB_SET || request->verb == VERB_MS);
+    if (too_large && !is_denied(client, request->verb))
+        single_remove(client, request);
+    else
+        exchange_answer(client, request->error);
+    swallow(client, request->line_bytes + request->swallow_bytes);
+    client_heed_window(client);
+}
+
 static enum request_step step_command(struct client *client, size_t *need_out)
 {
     struct input *in = &client->in;
@@ -271,10 +283,7 @@ static enum request_step step_command(struct client *client, size_t *need_out)
         counter_add(&client->worker->stats.requests, 1);
         return start_keys(client, &request);
     case REQUEST_REFUSED:
-        counter_add(&client->worker->stats.requests_refused, 1);
-        exchange_answer(client, request.error);
-        swallow(client, request.line_bytes + request.swallow_bytes);
-        client_heed_window(client);
+        step_refused(client, &request);
         return REQUEST_STEP_ON;
     case REQUEST_FATAL:
         counter_add(&client->worker->stats.requests_refused, 1);

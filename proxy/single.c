@@ -10,6 +10,9 @@
  */
 #include "proxy/exchange.h"
 
+#include <stdio.h>
+#include <string.h>
+
 /* Tries in all: the first, one on a new connection, one on the server that stands in. */
 #define ATTEMPTS_MAX 3
 
@@ -24,9 +27,20 @@ static void single_finish(struct exchange *exchange)
     exchange_done(exchange);
 }
 
+static void answer_instead(struct exchange *exchange)
+{
+    if (!exchange->noreply)
+        exchange_emit_copy(exchange, exchange->single.instead);
+    single_finish(exchange);
+}
+
 /* Answers an error, or what the pool wants instead. */
 static void single_fail(struct exchange *exchange, const struct pool *pool, struct slice line)
 {
+    if (exchange->single.instead.len > 0) {
+        answer_instead(exchange);
+        return;
+    }
     counter_add(&exchange->client->worker->stats.requests_failed, 1);
     if (exchange->single.in_body && exchange != exchange->client->first) {
         /* What there is of the value waits here still. */
@@ -70,6 +84,13 @@ static void single_send(struct exchange *exchange, const struct plan *plan)
     struct client *client = exchange->client;
     struct exchange_single *single = &exchange->single;
     single->attempts++;
+    if (verb_is_meta(exchange->verb) && plan->server->version != 0 && !server_knows_meta(plan->server)) {
+        static const struct call_failure too_old = {CALL_FAILURE_LOCAL, "it is older than 1.6.10 and has no meta commands",
+                                                    true};
+        char buffer[FAILURE_LINE_MAX];
+        single_fail(exchange, plan->pool, failure_line(buffer, plan, &too_old));
+        return;
+    }
     struct upstream *upstream = worker_upstream(client->worker, plan->server);
     struct call *call = upstream_call(upstream, client->lane, exchange->verb, &call_methods, exchange);
     if (call == NULL)
@@ -111,6 +132,11 @@ static bool on_reply(struct call *call, const struct call_reply *reply)
     struct exchange *exchange = call->owner;
     struct exchange_single *single = &exchange->single;
     const struct reply_unit *unit = reply->unit;
+    if (single->instead.len > 0) {
+        single->call = NULL;
+        answer_instead(exchange);
+        return true;
+    }
     if (reply->first && unit->code == REPLY_CODE_VALUE) {
         if (single->got_value || !slice_equal(unit->key, single->key))
             return false;
@@ -120,8 +146,11 @@ static bool on_reply(struct call *call, const struct call_reply *reply)
         exchange_emit(exchange, reply->block, reply->data, reply->len);
     single->in_body = !reply->last;
     if (reply->final) {
+        client_release(exchange->client);
         single->call = NULL;
         single_finish(exchange);
+    } else if (exchange == exchange->client->first) {
+        client_hold(exchange->client, call);
     }
     return true;
 }
@@ -132,7 +161,7 @@ static bool may_retry(const struct exchange *exchange, const struct call_failure
 {
     if (exchange->single.attempts >= ATTEMPTS_MAX || exchange->single.got_value || next->outcome != PLAN_SEND)
         return false;
-    if (!failure->unsent && !verb_is_read(exchange->verb))
+    if (!failure->unsent && !exchange->repeatable)
         return false;
     if (failure->reason == CALL_FAILURE_RESET)
         return true;
@@ -145,6 +174,7 @@ static void on_failed(struct call *call, const struct call_failure *failure)
 {
     struct exchange *exchange = call->owner;
     struct server *failed = call_server(call);
+    client_forget(exchange->client, call);
     exchange->single.call = NULL;
     struct plan plan = single_place(exchange);
     if (!exchange->single.in_body && may_retry(exchange, failure, failed, &plan)) {
@@ -202,5 +232,28 @@ void single_start(struct client *client, const struct request *request, struct b
         single_fail(exchange, exchange->pin->snapshot->route.pool, SLICE_OF("SERVER_ERROR out of memory\r\n"));
         return;
     }
+    single_run(exchange);
+}
+
+void single_remove(struct client *client, const struct request *refused)
+{
+    struct request request = *refused;
+    request.verb = refused->key_encoded ? VERB_MD : VERB_DELETE;
+    request.quiet = false;
+    struct exchange *exchange = exchange_create(client, &request, &single_methods);
+    struct exchange_single *single = exchange != NULL ? &exchange->single : NULL;
+    size_t capacity = KEY_LEN_MAX + sizeof "delete  b\r\n";
+    char *text = exchange != NULL ? worker_scratch(client->worker, capacity, &single->block) : NULL;
+    if (text == NULL) {
+        if (exchange != NULL)
+            exchange_done(exchange);
+        exchange_refuse(client, SLICE_OF("SERVER_ERROR out of memory\r\n"));
+        return;
+    }
+    int len = snprintf(text, capacity, refused->key_encoded ? "md %.*s b\r\n" : "delete %.*s\r\n", (int)refused->key.len,
+                       refused->key.data);
+    single->request = slice_make(text, (size_t)len);
+    single->key = slice_make((const char *)memchr(text, ' ', (size_t)len) + 1, refused->key.len);
+    single->instead = refused->error;
     single_run(exchange);
 }

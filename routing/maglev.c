@@ -10,7 +10,7 @@
  * Turns go round; with unequal weights a server's turns come `weight` times as often: the k-th turn (from 1) is at time
  * k / weight, and a heap over these times says whose turn is next. Slots are shared almost exactly by weight.
  * Servers are known by their identity (distribution.h), and sorted by it before they take turns: the order of the
- * configuration does not matter. When a server leaves, a few keys of the others move too, about as many again as 1 %.
+ * configuration does not matter. When a server leaves, some keys of the others move too: about half a percent of all.
  *
  * The table has more than a hundred slots a server. Where the number of servers passes 655 or 6 553 the table grows,
  * and nearly all keys move once.

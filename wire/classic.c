@@ -122,11 +122,11 @@ static enum request_status parse_store(const struct parse_line *line, const stru
         return refuse_politely(request, PARSE_BAD_FORMAT);
     }
     uint64_t value_bytes = number_parse(tokens->at[LENGTH_TOKEN]).magnitude;
+    set_key(request, tokens->at[1]);
     if (value_bytes > item_size_max || value_bytes > PARSE_VALUE_MAX) {
         request->swallow_bytes = value_bytes + 2;
         return refuse_politely(request, PARSE_TOO_LARGE);
     }
-    set_key(request, tokens->at[1]);
     request->value_bytes = value_bytes;
     request->has_value = true;
     request->verbatim = line->exact && tokens->single_spaced && tokens->count == count;

@@ -193,6 +193,9 @@ static enum request_status parse_flagged(const struct parse_line *line, const st
     error = flags_error(verb, tokens, &flags);
     if (error.len > 0)
         return parse_refuse(request, error);
+    request->key = tokens->at[1];
+    request->key_count = 1;
+    request->key_encoded = flags.seen & flag_bit('b');
     if (verb == VERB_MS) {
         request->value_bytes = number_parse(tokens->at[2]).magnitude;
         if (request->value_bytes > item_size_max || request->value_bytes > PARSE_VALUE_MAX)
@@ -200,10 +203,7 @@ static enum request_status parse_flagged(const struct parse_line *line, const st
         request->swallow_bytes = 0;
         request->has_value = true;
     }
-    request->key = tokens->at[1];
-    request->key_count = 1;
     request->quiet = flags.seen & flag_bit('q');
-    request->key_encoded = flags.seen & flag_bit('b');
     request->repeatable = is_repeatable(verb, flags.seen);
     request->verbatim = line->exact && tokens->single_spaced && !request->quiet;
     return REQUEST_READY;

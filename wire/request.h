@@ -45,6 +45,7 @@ struct request {
     bool repeatable;        /* may be sent again after it was perhaps carried out: a read without a side effect */
     bool verbatim;          /* line + CRLF may go to a server as it stands; else request_print makes the line to send */
     struct slice error;     /* REFUSED, FATAL: the reply's line with CRLF, static; empty: say nothing (noreply) */
+    /* REFUSED because the value is too large: the key is filled in, so that its old value can be removed. */
     uint64_t swallow_bytes; /* REFUSED: bytes after the line to drop (the data block with its CRLF) */
 };
 
@@ -57,9 +58,10 @@ enum request_status request_parse(const char *data, size_t len, uint64_t item_si
 
 /*
  * The continuation of a long retrieval line: data starts where the last part ended. `more` keeps verb, and gets keys,
- * key, key_count and line_bytes. READY: the line ended within data (key_count may be 0); KEYS: it goes on; PARTIAL: not
- * even one further key is whole; REFUSED: a key was wrong: `error` replaces END, the rest of the line, given by
- * line_bytes, is consumed; FATAL: a key was wrong and the line's end is not in sight.
+ * key, key_count and line_bytes; its prefix still points into the first part, as long as the caller keeps that. READY:
+ * the line ended within data (key_count may be 0); KEYS: it goes on; PARTIAL: not even one further key is whole;
+ * REFUSED: a key was wrong: `error` replaces END, the rest of the line, given by line_bytes, is consumed; FATAL: a key
+ * was wrong and the line's end is not in sight, or the line goes on without keys.
  */
 enum request_status request_parse_more_keys(const char *data, size_t len, struct request *more);
 

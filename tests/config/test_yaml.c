@@ -136,7 +136,7 @@ static const struct {
      "2); put quotes around an IPv6 address: `\"[::1]:11211\"`\n"},
     {"a: \"[::1]:1\": [::1, x", "1:13: not valid YAML: mapping values are not allowed in this context\n"},
     {"a:\n  [ \n  ",
-     "3:3: not valid YAML: did not find expected node content (while parsing a flow node, from line 3, column 3)\n"},
+     "4:1: not valid YAML: did not find expected node content (while parsing a flow node, from line 4, column 1)\n"},
     {"a: 1\nb: \xff", "2:4: not valid YAML: invalid leading UTF-8 octet\n"},
     {"\xc3\xa9: \x01", "1:4: not valid YAML: control characters are not allowed\n"},
     {"a: \"x\\0y\"", "1:4: text with a NUL character in it\n"},

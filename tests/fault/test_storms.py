@@ -128,8 +128,8 @@ def own_key(reply):
 
 
 def without_line_end(reply):
-    """A lie: a data block longer than it says."""
-    return reply.replace(b"\r\nEND\r\n", b"more\r\nEND\r\n") if reply.startswith(b"VALUE") else reply
+    """A lie: the last data block is longer than it says."""
+    return reply[:-len(b"\r\nEND\r\n")] + b"more\r\nEND\r\n" if reply.startswith(b"VALUE") else reply
 
 
 # name: (misbehaviour, of which commands, which mix the load has). Lies that no byte gives away (one STORED too many

@@ -24,7 +24,7 @@ BAD = [
     (GOOD.replace("timeout: 300ms", "timeout: 300"), (6, 14), "300"),
     (GOOD.replace("timeout: 300ms", "timeuot: 300ms"), (6, 5), "timeout"),
     (GOOD.replace("route: main", "route: mian"), (7, 8), "mian"),
-    (GOOD.replace("weight: 2", "weight: 0"), (5, 77), "0"),
+    (GOOD.replace("weight: 2", "weight: 0"), (5, 76), "0"),
     (GOOD.replace("127.0.0.1:11311", "127.0.0.1:99999"), (5, 15), "99999"),
     (GOOD.replace("timeout: 300ms", "hash: md55"), (6, 11), "md5"),
     (GOOD.replace("timeout: 300ms", "distribution: ketma"), (6, 19), "ketama"),

@@ -23,7 +23,7 @@ def some_keys(count, seed=7):
         if kind < 2:
             keys.add(b"key:%d" % rng.randrange(10 ** 7))
         elif kind == 2:
-            keys.add(bytes(rng.choice(b"abcdefghijklmnopqrstuvwxyz0123456789:_-./{}") for _ in range(rng.randrange(1, 40))))
+            keys.add(bytes(rng.choices(b"abcdefghijklmnopqrstuvwxyz0123456789:_-./{}", k=rng.randrange(1, 40))))
         elif kind == 3:
             keys.add(b"session:{user%d}:%d" % (rng.randrange(5000), rng.randrange(100)))
         elif kind == 4:

@@ -20,7 +20,7 @@ STREAMS = [
     b"delete {k} noreply\r\nmn\r\n",
     b"delete {k}\r\nms {k} 5 c F7 O123\r\nhello\r\nmg {k} v f k O9\r\nmg {n} v q\r\nmd {k} q\r\nmg {k} k\r\nmn\r\n",
     b"delete {n}\r\nma {n} N0 J5 v\r\nma {n} D3 MI v k\r\nma {n} MD q\r\nms {n} 2 MA q\r\n00\r\nget {n}\r\nme\r\n",
-    b"get\r\n\r\nfoo\r\nset {k} x 0 0\r\nversion\r\nincr {k} abc\r\ndelete\r\ntouch {k}\r\nget {k}\r\n",
+    b"get\r\n\r\nfoo\r\nset {k} 0 0 x\r\nversion\r\nincr {k} abc\r\ndelete\r\ntouch {k}\r\nget {k}\r\n",
     b"delete {k}\r\nset {k} 0 0 3\r\nabcd\r\nget {k}\r\nset {k} 0 0 2\r\nab\nversion\r\nget {k}\r\n",
     b"delete {k}\nset {k} 0 0 1\nx\r\nget {k}\n  get   {k}  {n} \r\nverbosity 1\r\nflush_all abc\r\n",
     b"delete {k}\r\nms {k} 2 b\r\nxx\r\nmg {k} v v\r\nms {k} 3 z\r\nabc\r\nmg {k}\r\nmn\r\nquitt\r\n",

@@ -29,10 +29,22 @@ struct row {
     uint64_t bytes;     /* READY: value_bytes; REFUSED: swallow_bytes */
 };
 
-#define ROW_READY(input, printed, traits, bytes) {input, sizeof(input) - 1, REQUEST_READY, printed, traits, bytes}
-#define ROW_REFUSED(input, error, bytes) {input, sizeof(input) - 1, REQUEST_REFUSED, error, "", bytes}
-#define ROW_SILENT(input, bytes) {input, sizeof(input) - 1, REQUEST_REFUSED, "", "n", bytes}
-#define ROW_FATAL(input, error) {input, sizeof(input) - 1, REQUEST_FATAL, error, "", 0}
+#define ROW_READY(input, printed, traits, bytes)                        \
+    {                                                                   \
+        input, sizeof(input) - 1, REQUEST_READY, printed, traits, bytes \
+    }
+#define ROW_REFUSED(input, error, bytes)                            \
+    {                                                               \
+        input, sizeof(input) - 1, REQUEST_REFUSED, error, "", bytes \
+    }
+#define ROW_SILENT(input, bytes)                                  \
+    {                                                             \
+        input, sizeof(input) - 1, REQUEST_REFUSED, "", "n", bytes \
+    }
+#define ROW_FATAL(input, error)                               \
+    {                                                         \
+        input, sizeof(input) - 1, REQUEST_FATAL, error, "", 0 \
+    }
 
 /* The bytes in a block of exactly their size, so that a read beyond them is seen by the address sanitizer. */
 static inline char *row_copy(const char *data, size_t len)

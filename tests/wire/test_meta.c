@@ -138,9 +138,8 @@ static const struct {
     const char *line;
     const char *swallowed; /* a letter for each code: E EN, H HD, V VA, N NF, X EX, S NS, c CLIENT_ERROR */
 } quiets[] = {
-    {"mg k q\r\n", "E"}, {"ms k 5 q\r\n", "H"}, {"md k q\r\n", "H"}, {"ma k q\r\n", "HV"},
-    {"mg k\r\n", ""},    {"ms k 5\r\n", ""},    {"md k\r\n", ""},    {"ma k\r\n", ""},
-    {"me k q\r\n", ""},
+    {"mg k q\r\n", "E"}, {"ms k 5 q\r\n", "H"}, {"md k q\r\n", "H"}, {"ma k q\r\n", "HV"}, {"mg k\r\n", ""},
+    {"ms k 5\r\n", ""},  {"md k\r\n", ""},      {"ma k\r\n", ""},    {"me k q\r\n", ""},
 };
 
 START_TEST(quiet_keeps_back_what_memcached_does)
@@ -149,9 +148,9 @@ START_TEST(quiet_keeps_back_what_memcached_does)
         enum reply_code code;
         char letter;
     } codes[] = {
-        {REPLY_CODE_EN, 'E'}, {REPLY_CODE_HD, 'H'}, {REPLY_CODE_VA, 'V'},           {REPLY_CODE_NF, 'N'},
-        {REPLY_CODE_EX, 'X'}, {REPLY_CODE_NS, 'S'}, {REPLY_CODE_CLIENT_ERROR, 'c'}, {REPLY_CODE_SERVER_ERROR, 's'},
-        {REPLY_CODE_ERROR, 'e'},
+        {REPLY_CODE_EN, 'E'},           {REPLY_CODE_HD, 'H'},           {REPLY_CODE_VA, 'V'},
+        {REPLY_CODE_NF, 'N'},           {REPLY_CODE_EX, 'X'},           {REPLY_CODE_NS, 'S'},
+        {REPLY_CODE_CLIENT_ERROR, 'c'}, {REPLY_CODE_SERVER_ERROR, 's'}, {REPLY_CODE_ERROR, 'e'},
     };
     struct request request;
     const char *line = quiets[_i].line;

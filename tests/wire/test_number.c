@@ -133,7 +133,7 @@ static const struct {
     {"Zm9vYmFy", "foobar", 6},
     {"AA==", "\0", 1},
     {"/+8=", "\xff\xef", 2},
-    {"Z!m9v", "foo", 3},     /* passed over */
+    {"Z!m9v", "foo", 3},         /* passed over */
     {"Zm9vYg==Zm9v", "foob", 4}, /* ends with its padding */
     {"Zm9", "", 0},
     {"Zm9vZ", "", 0},

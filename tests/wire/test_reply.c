@@ -21,10 +21,15 @@ struct row {
     const char *key, *rest;
 };
 
-#define UNIT(verb, input, code, final, body, key, rest)                                                                \
-    {VERB_##verb, input, sizeof(input) - 1, REPLY_UNIT, REPLY_CODE_##code, final, body, key, rest}
+#define UNIT(verb, input, code, final, body, key, rest)                                              \
+    {                                                                                                \
+        VERB_##verb, input, sizeof(input) - 1, REPLY_UNIT, REPLY_CODE_##code, final, body, key, rest \
+    }
 #define DONE(verb, input, code) UNIT(verb, input, code, true, 0, "", "")
-#define GARBAGE(verb, input) {VERB_##verb, input, sizeof(input) - 1, REPLY_GARBAGE, REPLY_CODE_END, false, 0, "", ""}
+#define GARBAGE(verb, input)                                                                   \
+    {                                                                                          \
+        VERB_##verb, input, sizeof(input) - 1, REPLY_GARBAGE, REPLY_CODE_END, false, 0, "", "" \
+    }
 
 static const struct row rows[] = {
     UNIT(GET, "VALUE k 0 5\r\n", VALUE, false, 7, "k", ""),
@@ -90,7 +95,8 @@ static const struct row rows[] = {
     DONE(CAS, "STORED\r\n", STORED),
     DONE(CAS, "EXISTS\r\n", EXISTS),
     DONE(CAS, "NOT_FOUND\r\n", NOT_FOUND),
-    UNIT(SET, "SERVER_ERROR out of memory storing object\r\n", SERVER_ERROR, true, 0, "", "out of memory storing object"),
+    UNIT(SET, "SERVER_ERROR out of memory storing object\r\n", SERVER_ERROR, true, 0, "",
+         "out of memory storing object"),
     UNIT(SET, "CLIENT_ERROR bad data chunk\r\n", CLIENT_ERROR, true, 0, "", "bad data chunk"),
     GARBAGE(SET, "EXISTS\r\n"),
     GARBAGE(SET, "NOT_FOUND\r\n"),
@@ -253,8 +259,7 @@ START_TEST(a_line_has_a_largest_length)
         memcpy(data, "STAT name ", 10);
         memcpy(data + len - 2, "\r\n", 2);
         ck_assert_int_eq(reply_parse(VERB_STATS, data, REPLY_LINE_MAX - 1, &unit), REPLY_PARTIAL);
-        ck_assert_int_eq(reply_parse(VERB_STATS, data, len, &unit),
-                         len == REPLY_LINE_MAX ? REPLY_UNIT : REPLY_GARBAGE);
+        ck_assert_int_eq(reply_parse(VERB_STATS, data, len, &unit), len == REPLY_LINE_MAX ? REPLY_UNIT : REPLY_GARBAGE);
     }
     free(data);
 }
@@ -292,9 +297,10 @@ START_TEST(lawful_answers_are_exactly_these)
         {"verbosity", "OK ERROR CLIENT_ERROR SERVER_ERROR"},
         {"quit", "ERROR CLIENT_ERROR SERVER_ERROR"},
     };
-    static const char *const words[] = {"VALUE", "END", "STORED", "NOT_STORED", "EXISTS", "NOT_FOUND", "DELETED",
-                                        "TOUCHED", "7", "OK", "RESET", "VERSION", "STAT", "HD", "VA", "EN", "NS", "EX",
-                                        "NF", "ME", "MN", "ERROR", "CLIENT_ERROR", "SERVER_ERROR"};
+    static const char *const words[] = {"VALUE",   "END",     "STORED", "NOT_STORED", "EXISTS",       "NOT_FOUND",
+                                        "DELETED", "TOUCHED", "7",      "OK",         "RESET",        "VERSION",
+                                        "STAT",    "HD",      "VA",     "EN",         "NS",           "EX",
+                                        "NF",      "ME",      "MN",     "ERROR",      "CLIENT_ERROR", "SERVER_ERROR"};
     enum verb verb;
     ck_assert(verb_by_name(slice_make(lawful[_i].verb, strlen(lawful[_i].verb)), &verb));
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {

@@ -52,7 +52,8 @@ static const struct row storage[] = {
     ROW_REFUSED("set k 0 0 5 noreply x\r\n", ERR, 7),
     ROW_REFUSED("set k 0 0 5 6 noreply\r\n", ERR, 8),
     ROW_REFUSED("cas k 0 0 5\r\n", ERR, 7),
-    ROW_REFUSED("set the title of a very long book of twenty words and more and more 1 2 3 4 5 6 7 8 9 0 0 5\r\n", ERR, 7),
+    ROW_REFUSED("set the title of a very long book of twenty words and more and more 1 2 3 4 5 6 7 8 9 0 0 5\r\n", ERR,
+                7),
     /* noreply where a number is due */
     ROW_SILENT("set k 0 0 noreply\r\n", 0),
     ROW_SILENT("cas k 0 0 5 noreply\r\n", 7),

@@ -19,7 +19,8 @@ END_TEST
 
 START_TEST(other_names_find_nothing)
 {
-    static const char *const names[] = {"g", "ge", "gett", "GET", "Get", "bget", "set ", "", "mx", "m", "mg ", "get\r",
+    static const char *const names[] = {"g",        "ge",         "gett", "GET",    "Get",      "bget",
+                                        "set ",     "",           "mx",   "m",      "mg ",      "get\r",
                                         "flush_al", "flush_alll", "stat", "versio", "verbosit", "\xff"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         enum verb found;
