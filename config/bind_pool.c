@@ -250,8 +250,8 @@ static void bind_hash_tag(struct binder *binder, const struct option *option, co
     if (!option_text(binder, option, value, &text) || text.len == 0)
         return;
     /* No other bytes than these can stand in a key and be one character. */
-    bool visible = text.len == 2 && text.data[0] > ' ' && text.data[0] < 0x7f && text.data[1] > ' ' &&
-                   text.data[1] < 0x7f;
+    bool visible =
+        text.len == 2 && text.data[0] > ' ' && text.data[0] < 0x7f && text.data[1] > ' ' && text.data[1] < 0x7f;
     if (visible)
         memcpy(pool->hash_tag, text.data, sizeof pool->hash_tag);
     else

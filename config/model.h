@@ -31,10 +31,10 @@ enum config_on_error { CONFIG_ON_ERROR_ERROR, CONFIG_ON_ERROR_MISS };
 struct config_pool {
     char *name;
     struct config_server *servers;
-    size_t server_count; /* at least 1 */
-    char *distribution;  /* a name that ring_distributions() has */
-    char *hash;          /* a name that hash_names() has */
-    char hash_tag[2];    /* both 0: none */
+    size_t server_count;  /* at least 1 */
+    char *distribution;   /* a name that ring_distributions() has */
+    char *hash;           /* a name that hash_names() has */
+    char hash_tag[2];     /* both 0: none */
     uint32_t connections; /* to each server, from each worker */
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
@@ -68,7 +68,7 @@ struct config_limits {
 enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 
 struct config {
-    char *path; /* the file, or NULL when it came from the command line */
+    char *path;       /* the file, or NULL when it came from the command line */
     uint32_t workers; /* 0: one a CPU */
     struct config_listen *listens;
     size_t listen_count;

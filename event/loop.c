@@ -120,8 +120,9 @@ void loop_run(struct loop *loop)
             break;
         loop->now_us = 0;
         loop->turns++;
-        int wait = has_tasks(loop) ? EVLOOP_NONBLOCK : EVLOOP_ONCE;
-        if (event_base_loop(loop->base, wait | EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+        /* ONCE always: NONBLOCK alone would go on for as long as anything is ready. */
+        int nonblock = has_tasks(loop) ? EVLOOP_NONBLOCK : 0;
+        if (event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | nonblock) < 0)
             break;
     }
     loop_settle(loop);

@@ -136,6 +136,8 @@ static bool is_uploading(const struct connection *connection)
 /* When the connection next needs looking at, or UINT64_MAX. */
 static uint64_t next_due_us(const struct connection *connection)
 {
+    if (connection->held)
+        return UINT64_MAX;
     if (connection->state == CONNECTION_RESOLVING || connection->state == CONNECTION_CONNECTING)
         return connection->connect_deadline_us;
     if (connection->first == NULL || (is_uploading(connection) && chain_is_empty(&connection->out)))
@@ -198,9 +200,7 @@ static void on_due(struct wheel_timer *timer)
                                                                       : "no connection in time");
             return;
         }
-    } else if (connection->held) {
-        /* Time stands still for it. */
-    } else if (connection->state == CONNECTION_OPEN) {
+    } else if (connection->state == CONNECTION_OPEN && !connection->held) {
         expire_calls(connection, now_us);
         bool waiting = connection->first != NULL && !(is_uploading(connection) && chain_is_empty(&connection->out));
         if (waiting && now_us >= connection->progress_us + stall_us(connection)) {
@@ -245,7 +245,8 @@ void connection_start_clock(struct connection *connection, struct call *call)
 {
     call->deadline_us =
         loop_now_us(connection_loop(connection)) + (uint64_t)connection->upstream->settings.timeout_ms * 1000;
-    if (!wheel_is_armed(&connection->timer))
+    /* It may be set for later: to see whether calls that have timed out make any progress. */
+    if (!wheel_is_armed(&connection->timer) || connection->timer.due_ms > call->deadline_us / 1000 + 1)
         set_timer(connection);
 }
 
@@ -257,9 +258,9 @@ static void connection_flush(struct loop_task *task)
     if (connection->state != CONNECTION_OPEN || chain_is_empty(&connection->out) ||
         list_is_linked(&connection->fail.node))
         return;
-    if (connection->gated && connection->written_bytes > 0)
+    size_t limit = connection->gated ? sizeof GREETING - 1 - (size_t)connection->written_bytes : SIZE_MAX;
+    if (limit == 0)
         return;
-    size_t limit = connection->gated ? sizeof GREETING - 1 : SIZE_MAX;
     ssize_t n = transport_write_chain(&connection->transport, &connection->out, connection_memory(connection), limit);
     if (n == TRANSPORT_ERROR) {
         connection_fail(connection, CALL_FAILURE_RESET, "the server closed the connection");
@@ -271,7 +272,7 @@ static void connection_flush(struct loop_task *task)
         if (connection->exclusive)
             connection->progress_us = loop_now_us(connection_loop(connection));
     }
-    bool blocked = !chain_is_empty(&connection->out) && !connection->gated;
+    bool blocked = connection->gated ? connection->written_bytes < sizeof GREETING - 1 : !chain_is_empty(&connection->out);
     unsigned readable = connection->held ? 0 : TRANSPORT_READABLE;
     if (transport_want(&connection->transport, readable | (blocked ? TRANSPORT_WRITABLE : 0)) != 0) {
         connection_fail(connection, CALL_FAILURE_LOCAL, "out of memory");

@@ -216,6 +216,8 @@ void upstream_failed(struct upstream *upstream, const struct call_failure *failu
     if (failure->reason == CALL_FAILURE_LOCAL)
         return;
     upstream->failures++;
-    if (failure->reason == CALL_FAILURE_REFUSED || upstream->failures >= upstream->settings.failures)
-        health_report_down(upstream->server, failure->text);
+    if (failure->reason != CALL_FAILURE_REFUSED && upstream->failures < upstream->settings.failures)
+        return;
+    if (health_report_down(upstream->server, failure->text))
+        upstream->failures = 0;
 }

@@ -320,6 +320,9 @@ static void part_on_failed(struct call *call, const struct call_failure *failure
     } else {
         for (uint16_t k = part->first; k != NO_KEY; k = multiget->keys[k].next)
             fail_key(multiget, k, part->pool, line);
+        /* Also when no key is left: after a protocol error what seemed to be misses may be none. */
+        if (!part->pool->misses_on_error)
+            set_error(multiget, line);
     }
     multiget_part_over(multiget);
 }

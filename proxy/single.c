@@ -209,10 +209,10 @@ static bool print_anew(struct exchange *exchange, const struct request *request,
         return false;
     memcpy(text + line, line_and_body.data + request->line_bytes, body);
     single->request = slice_make(text, line + body);
-    /* The key stands behind the verb and one space, or, for gat, behind the expiry time. */
+    /* A retrieval's key stands at the line's end, others behind the verb and one space. */
     size_t before = verb_name(request->verb).len + 1;
-    if (request->verb == VERB_GAT || request->verb == VERB_GATS)
-        before = request->prefix.len + 1;
+    if (verb_is_retrieval(request->verb))
+        before = line - 2 - request->key.len;
     single->key = slice_make(text + before, request->key.len);
     return true;
 }

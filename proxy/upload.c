@@ -35,7 +35,7 @@ static void upload_finish(struct exchange *exchange)
     exchange_done(exchange);
 }
 
-/* The answer is kept until the data block has been read: clients do not look for it before. */
+/* May be before the data block has been read: the exchange ends when both have come. */
 static void upload_answer(struct exchange *exchange, struct slice line)
 {
     if (exchange->upload->answered)

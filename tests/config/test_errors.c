@@ -27,7 +27,7 @@ static const struct {
      "`connections`, `connect_timeout`, `timeout`, `health`, `on_down`, `on_error`, `on_return`\n"
      "5:10: unknown key `client`; did you mean `clients`?\n"
      "5:21: unknown key `speed`; the keys of `limits` are `clients`, `item_size`, `memory`, `pipeline`, `idle`, "
-     "`drain`\n"
+     "`stall`, `drain`\n"
      "6:7: unknown key `lvl`; the keys of `log` are `level`, `format`\n"
      "6:18: unknown key `levels`; did you mean `level`?\n"},
     {"unknown keys of servers and listeners",
@@ -150,7 +150,7 @@ static const struct {
      "8:64: `panic`: `half` does not start with a number; write a share from `0%` to `100%`\n"},
     {"numbers out of range",
      "workers: 0\n"
-     "limits: {clients: 0, item_size: 1023B, memory: 15MiB, pipeline: 65537, idle: 169h, drain: 61m}\n"
+     "limits: {clients: 0, item_size: 1023B, memory: 15MiB, pipeline: 65537, idle: 169h, stall: 169h, drain: 61m}\n"
      "pools:\n"
      "  main:\n"
      "    servers: [{address: a, weight: 0}, {address: b, weight: 1000001}]\n"
@@ -164,7 +164,8 @@ static const struct {
      "2:48: `memory`: `15MiB` is out of range; write a size from 16MiB to 1024GiB\n"
      "2:65: `pipeline`: `65537` is out of range; write a number from 1 to 65536\n"
      "2:78: `idle`: `169h` is out of range; write a duration from 0s to 168h\n"
-     "2:91: `drain`: `61m` is out of range; write a duration from 0s to 1h\n"
+     "2:91: `stall`: `169h` is out of range; write a duration from 0s to 168h\n"
+     "2:104: `drain`: `61m` is out of range; write a duration from 0s to 1h\n"
      "5:36: `weight`: `0` is out of range; write a number from 1 to 1000000\n"
      "5:61: `weight`: `1000001` is out of range; write a number from 1 to 1000000\n"
      "6:18: `connections`: `0` is out of range; write a number from 1 to 64\n"
@@ -209,11 +210,15 @@ static const struct {
      "  b: {servers: [a], hash_tag: \"{}}\"}\n"
      "  c: {servers: [a], hash_tag: \"{ \"}\n"
      "  d: {servers: [a], hash_tag: {}}\n"
+     "  e: {servers: [a], hash_tag: \" }\"}\n"
+     "  f: {servers: [a], hash_tag: \"\\x7f}\"}\n"
      "route: a\n",
      "2:31: `hash_tag`: found `{`; write two characters in quotes, such as `\"{}\"`\n"
      "3:31: `hash_tag`: found `{}}`; write two characters in quotes, such as `\"{}\"`\n"
      "4:31: `hash_tag`: found `{ `; write two characters in quotes, such as `\"{}\"`\n"
-     "5:31: `hash_tag`: found a mapping; write two characters in quotes, such as `\"{}\"`\n"},
+     "5:31: `hash_tag`: found a mapping; write two characters in quotes, such as `\"{}\"`\n"
+     "6:31: `hash_tag`: found ` }`; write two characters in quotes, such as `\"{}\"`\n"
+     "7:31: `hash_tag`: found `\\x7f}`; write two characters in quotes, such as `\"{}\"`\n"},
     {"duplicate keys",
      "workers: 2\n"
      "workers: 3\n"
@@ -343,6 +348,8 @@ static const struct {
      "  - {address: \"unix:/b\", mode: \"0888\"}\n"
      "  - {address: \"unix:/c\", mode: \"rw\"}\n"
      "  - {address: \"unix:/d\", mode: }\n"
+     "  - {address: \"unix:/e\", mode: \"1777\"}\n"
+     "  - {address: \"unix:/f\", mode: \"066\"}\n"
      "  - {address: [a]}\n"
      "  - [b]\n"
      "  - \"unix:\"\n"
@@ -354,9 +361,11 @@ static const struct {
      "6:32: `mode`: found `0888`; write four octal digits in quotes, such as `\"0660\"`\n"
      "7:32: `mode`: found `rw`; write four octal digits in quotes, such as `\"0660\"`\n"
      "8:32: `mode`: found nothing; write four octal digits in quotes, such as `\"0660\"`\n"
-     "9:15: listener: found a list; write an address such as `10.0.0.1:11211` or, in quotes, `\"[::1]:11211\"`\n"
-     "10:5: listener: found a list; write an address such as `10.0.0.1:11211` or, in quotes, `\"[::1]:11211\"`\n"
-     "11:5: listener `unix:` has no path; write `unix:PATH`\n"},
+     "9:32: `mode`: found `1777`; write four octal digits in quotes, such as `\"0660\"`\n"
+     "10:32: `mode`: found `066`; write four octal digits in quotes, such as `\"0660\"`\n"
+     "11:15: listener: found a list; write an address such as `10.0.0.1:11211` or, in quotes, `\"[::1]:11211\"`\n"
+     "12:5: listener: found a list; write an address such as `10.0.0.1:11211` or, in quotes, `\"[::1]:11211\"`\n"
+     "13:5: listener `unix:` has no path; write `unix:PATH`\n"},
     {"no listener",
      "listen: []\n"
      "pools: {main: {servers: [a]}}\n",

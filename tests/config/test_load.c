@@ -45,6 +45,7 @@ static void expect_default_top(const struct config *config)
     ck_assert_uint_eq(config->limits.memory_bytes, 512u << 20);
     ck_assert_uint_eq(config->limits.pipeline, 1024);
     ck_assert_uint_eq(config->limits.idle_ms, 0);
+    ck_assert_uint_eq(config->limits.stall_ms, 60000);
     ck_assert_uint_eq(config->limits.drain_ms, 10000);
     ck_assert_int_eq(config->log_level, LOG_LEVEL_INFO);
     ck_assert_int_eq(config->log_format, CONFIG_LOG_TEXT);
@@ -77,36 +78,37 @@ START_TEST(the_least_file_has_all_defaults)
 }
 END_TEST
 
-static const char full[] = "workers: 3\n"
-                           "listen:\n"
-                           "  - \"[::1]:0\"\n"
-                           "  - address: unix:ring.sock\n"
-                           "    mode: 0660\n"
-                           "    deny: [flush_all, mn]\n"
-                           "limits: {clients: 5, item_size: 128MiB, memory: 1GiB, pipeline: 7, idle: 2m, drain: 0s}\n"
-                           "log: {level: debug, format: json}\n"
-                           "pools:\n"
-                           "  main:\n"
-                           "    servers:\n"
-                           "      - {address: Cache:1, name: cache-2, weight: 1000000}\n"
-                           "      - unix:/run/mc.sock\n"
-                           "      - \"[2001:db8::1]\"\n"
-                           "    distribution: maglev\n"
-                           "    hash: XXH3\n"
-                           "    hash_tag: \"{}\"\n"
-                           "    connections: 4\n"
-                           "    connect_timeout: 1s\n"
-                           "    timeout: 1h\n"
-                           "    health: {failures: 9, probe: 10ms, probe_max: 10ms, panic: 100%}\n"
-                           "    on_down: hold\n"
-                           "    on_error: miss\n"
-                           "    on_return: keep\n"
-                           "  other:\n"
-                           "    servers: [a]\n"
-                           "    distribution: ketama-libmemcached\n"
-                           "    hash_tag: ''\n"
-                           "    health: {panic: 0%}\n"
-                           "route: other\n";
+static const char full[] =
+    "workers: 3\n"
+    "listen:\n"
+    "  - \"[::1]:0\"\n"
+    "  - address: unix:ring.sock\n"
+    "    mode: 0660\n"
+    "    deny: [flush_all, mn]\n"
+    "limits: {clients: 5, item_size: 128MiB, memory: 128MiB, pipeline: 7, idle: 2m, stall: 2s, drain: 0s}\n"
+    "log: {level: debug, format: json}\n"
+    "pools:\n"
+    "  main:\n"
+    "    servers:\n"
+    "      - {address: Cache:1, name: cache-2, weight: 1000000}\n"
+    "      - unix:/run/mc.sock\n"
+    "      - \"[2001:db8::1]\"\n"
+    "    distribution: maglev\n"
+    "    hash: XXH3\n"
+    "    hash_tag: \"{}\"\n"
+    "    connections: 4\n"
+    "    connect_timeout: 1s\n"
+    "    timeout: 1h\n"
+    "    health: {failures: 9, probe: 10ms, probe_max: 10ms, panic: 100%}\n"
+    "    on_down: hold\n"
+    "    on_error: miss\n"
+    "    on_return: keep\n"
+    "  other:\n"
+    "    servers: [a]\n"
+    "    distribution: ketama-libmemcached\n"
+    "    hash_tag: ''\n"
+    "    health: {panic: 0%}\n"
+    "route: other\n";
 
 static void expect_full_main(const struct config_pool *pool)
 {
@@ -144,9 +146,10 @@ START_TEST(every_setting_arrives)
     ck_assert_uint_eq(config->workers, 3);
     ck_assert_uint_eq(config->limits.clients, 5);
     ck_assert_uint_eq(config->limits.item_size_bytes, 128u << 20);
-    ck_assert_uint_eq(config->limits.memory_bytes, 1u << 30);
+    ck_assert_uint_eq(config->limits.memory_bytes, 128u << 20);
     ck_assert_uint_eq(config->limits.pipeline, 7);
     ck_assert_uint_eq(config->limits.idle_ms, 120000);
+    ck_assert_uint_eq(config->limits.stall_ms, 2000);
     ck_assert_uint_eq(config->limits.drain_ms, 0);
     ck_assert_int_eq(config->log_level, LOG_LEVEL_DEBUG);
     ck_assert_int_eq(config->log_format, CONFIG_LOG_JSON);

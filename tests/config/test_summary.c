@@ -22,7 +22,7 @@ START_TEST(the_summary_says_all)
         "workers auto\n"
         "listen 127.0.0.1:1\n"
         "listen unix:/x, mode 0666, deny flush_all get\n"
-        "limits: clients 10000, item_size 1536KiB, memory 512MiB, pipeline 1024, idle 90s, drain 1500ms\n"
+        "limits: clients 10000, item_size 1536KiB, memory 512MiB, pipeline 1024, idle 90s, stall 1m, drain 1500ms\n"
         "log: level info, format text\n"
         "pool a: 2 servers\n"
         "  server 10.0.0.1:11211\n"
@@ -65,6 +65,8 @@ static const struct {
      "pool main servers added: x (b:11211), y (a:11211); pool main servers removed: x (a:11211), y (b:11211)"},
     {"pools: {main: {servers: [z]}}", "pools: {main: {servers: [a, b, c, d, e, f, g, h, i, j, z]}}",
      "pool main servers added: a:11211, b:11211, c:11211, d:11211, e:11211, f:11211, g:11211, h:11211 and 2 more"},
+    {"pools: {main: {servers: [z]}}", "pools: {main: {servers: [a, b, c, d, e, f, g, h, z]}}",
+     "pool main servers added: a:11211, b:11211, c:11211, d:11211, e:11211, f:11211, g:11211, h:11211"},
     {POOL, "pools: {main: {servers: [a, b]}, x: {servers: [a]}, y: {servers: [a]}}\nroute: y",
      "pools added: x, y; route main -> y"},
     {"pools: {main: {servers: [a]}}", "pools: {other: {servers: [a]}}",

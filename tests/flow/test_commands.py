@@ -82,6 +82,15 @@ def test_get_and_touch_of_many_keys(lab, fleet):
     wire.command(b"get " + b" ".join(values) + b"\r\n", b"END\r\n")
 
 
+@pytest.mark.parametrize("line", [b"gat  0 k\r\n", b"  gat   0   k  \r\n", b"get  k\r\n", b" get k \r\n", b"gat 0  k\n",
+                                  b"gat 00 k\r\n", b"gat -0 k\r\n"])
+def test_lines_with_odd_spaces(lab, fleet, line):
+    wire = lab.wire(fleet[1])
+    wire.command(b"set k 0 0 1\r\nx\r\n" + line, b"STORED\r\nVALUE k 0 1\r\nx\r\nEND\r\n")
+    wire.in_step()
+    assert not fleet[1].log("protocol_error")
+
+
 def test_pipelined_requests_are_answered_in_order_across_servers(lab, fleet):
     """Values of very different sizes, so that some servers answer much later than others."""
     wire = lab.wire(fleet[1])

@@ -1,8 +1,14 @@
 """Much at once: long pipelines, very wide gets, large values."""
 
+import contextlib
 import hashlib
+import select
+import socket
+import threading
 
 import pytest
+
+from harness import DEADLINE_S
 
 
 @pytest.fixture
@@ -80,34 +86,66 @@ def test_values_of_128_mebibytes(lab):
 
 
 @pytest.mark.slow
-def test_a_large_value_is_not_gathered_whole(lab):
-    """A value of 64 MiB passes through a process that must not grow by as much."""
+def test_an_upload_waits_for_its_server(lab):
+    """A server that takes nothing: its client is not read on, and Ringside does not grow by the value."""
     server = lab.memcached(args=["-I", "128m"], memory_mib=1024)
     ringside = lab.ringside({"workers": 1, "limits": {"item_size": "128MiB", "memory": "1GiB"}}, servers=[server])
     wire = lab.wire(ringside)
     wire.in_step()
     before = ringside.rss()
     value = pattern(2, 64 << 20)
-    peak = before
-    half = len(value) // 2
-    wire.send(b"set huge 0 0 %d\r\n" % len(value) + value[:half])
-    peak = max(peak, ringside.rss())
-    wire.send(value[half:] + b"\r\n")
-    peak = max(peak, ringside.rss())
-    wire.expect(b"STORED\r\n")
-    wire.send(b"get huge\r\n")
+    data = memoryview(b"set huge 0 0 %d\r\n%s\r\n" % (len(value), value))
+    server.freeze()
+    wire.sock.setblocking(False)
+    sent = 0
+    while select.select([], [wire.sock], [], 3)[1]:
+        sent += wire.sock.send(data[sent:sent + (1 << 20)])
+    grown = ringside.rss() - before
+    server.thaw()
+    assert sent < len(data) and grown < 16 << 20, "%d bytes were taken, and it grew by %d" % (sent, grown)
+    wire.sock.settimeout(wire.deadline_s)
+    assert wire.exchange(data[sent:], count=8) == b"STORED\r\n"
     head = b"VALUE huge 0 %d\r\n" % len(value)
-    wire.expect(head)
-    digest = hashlib.sha256()
-    left = len(value)
-    while left:
-        piece = wire.read_exactly(min(left, 1 << 20))
-        digest.update(piece)
-        left -= len(piece)
-        peak = max(peak, ringside.rss())
-    wire.expect(b"\r\nEND\r\n")
-    assert digest.digest() == hashlib.sha256(value).digest()
-    assert peak - before < 16 << 20, "grew by %d bytes for a value of %d" % (peak - before, len(value))
+    got = wire.exchange(b"get huge\r\n", count=len(head) + len(value) + 7)
+    assert hashlib.sha256(got).digest() == hashlib.sha256(head + value + b"\r\nEND\r\n").digest()
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("request_line", [b"get big\r\n", b"get big other\r\n", b"mg big v\r\n"])
+def test_a_large_value_is_passed_on_as_it_comes(lab, request_line):
+    """The server sends the second half only when the client has most of the first."""
+    value = pattern(3, 2 << 20)
+    head = b"VA %d\r\n" if request_line.startswith(b"mg") else b"VALUE big 0 %d\r\n"
+    tail = b"\r\n" if request_line.startswith(b"mg") else b"\r\nEND\r\n"
+    reply = head % len(value) + value + tail
+    half_is_there = threading.Event()
+
+    def answer(connection):
+        with connection, connection.makefile("rb") as lines:
+            for line in lines:
+                if line.startswith(b"version"):
+                    connection.sendall(b"VERSION 1.6.18\r\n")
+                    continue
+                connection.sendall(reply[:1 << 20])
+                half_is_there.wait(DEADLINE_S)
+                connection.sendall(reply[1 << 20:])
+
+    def serve(listener):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        ringside = lab.ringside({"limits": {"item_size": "4MiB"}},
+                                servers=["127.0.0.1:%d" % listener.getsockname()[1]])
+        wire = lab.wire(ringside)
+        wire.send(request_line)
+        first = wire.read_exactly(900000)
+        half_is_there.set()
+        assert first + wire.read_exactly(len(reply) - 900000) == reply
+        wire.close()
+        ringside.terminate()
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_many_clients_at_once(lab, fleet):

@@ -134,7 +134,7 @@ class Wire:
         neither side has to hold everything. Ends when all is sent and count bytes have come, or until(bytearray of
         all that came) is true, or, with to_close, when the other side has closed. Returns what came.
         """
-        queue = [pieces] if isinstance(pieces, (bytes, bytearray)) else list(pieces)
+        queue = [pieces] if isinstance(pieces, (bytes, bytearray, memoryview)) else list(pieces)
         received = bytearray(self.pending)
         self.pending.clear()
         index, offset, closed = 0, 0, False

@@ -290,7 +290,7 @@ class Generator:
         word, flags, _ = self._meta_key(self._key_to_count())
         flags += self._flags([b"q", b"k", self._opaque(), b"v", b"v", b"c", b"t", b"N0", b"N100000", b"J7", b"J13",
                               b"D3", b"D1000000000000", b"T0", b"T100000", b"MI", b"MD", b"M+", b"M-", b"Mx"])
-        if b"q" in flags:  # memcached shows HD where N made the counter; the request that it gets from Ringside has no q
+        if b"q" in flags:  # memcached shows the HD of a counter that N made; Ringside sends no q and cannot tell
             flags = [flag for flag in flags if flag[:1] != b"N"]
         return Command(self._meta_line(b"ma", word, flags))
 
@@ -376,13 +376,13 @@ class Generator:
         return Command(b"%s %s 0 0 %d\r\n" % (verb, key, claimed), value + b"\r\n")
 
     def _too_large(self):
-        """More than an item may have. On keys of its own: memcached also drops what was stored there before."""
+        """More than an item may have. set and ms also drop what was stored there before."""
         if not self.big or self.large_made >= 6:
             return None
         self.large_made += 1
         value = b"z" * ((1 << 20) + self.rng.randrange(1, 5000))
         verb = self.rng.choice([b"set", b"add", b"ms"])
-        key = self.prefix + b"huge"
+        key = self._key()
         tail = self.rng.choice([b"", b" noreply"]) if verb != b"ms" else b""
         line = b"%s %s %d%s\r\n" if verb == b"ms" else b"%s %s 0 0 %d%s\r\n"
         return Command(line % (verb, key, len(value), tail), value + b"\r\n")

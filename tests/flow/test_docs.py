@@ -1,0 +1,324 @@
+"""The documents against the program: options, keys with defaults and ranges, log events, counters, examples."""
+
+import re
+
+import pytest
+
+from harness import ROOT, run_ringside
+
+DOCS = ROOT / "docs"
+CONFIGURATION = (DOCS / "CONFIGURATION.md").read_text()
+OPERATIONS = (DOCS / "OPERATIONS.md").read_text()
+README = (ROOT / "README.md").read_text()
+FOLDERS = ("base", "event", "tls", "wire", "pool", "routing", "config", "proxy", "admin", "discovery", "bus")
+
+# Where the keys of each table of config/bind*.c stand in the file.
+PREFIXES = {
+    "config_options": "", "limits_options": "limits.", "log_options": "log.", "listen_options": "listen[].",
+    "pool_options": "pools.NAME.", "health_options": "pools.NAME.health.", "server_options": "pools.NAME.servers[].",
+}
+
+UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+         "%": 1, "": 1}
+SMALLEST = {"duration": "ms", "size": "B", "share": "%", "number": ""}
+
+# What else has to be written so that a value at its limit makes sense.
+BESIDE = {
+    "pools.NAME.health.probe": {"pools.NAME.health.probe_max": "24h"},
+    "pools.NAME.health.probe_max": {"pools.NAME.health.probe": "10ms"},
+}
+
+
+def tables(text, first_column):
+    """The rows of all tables of a document whose first column has that title, as {title: cell}, quotes kept."""
+    rows, titles = [], None
+    for line in text.splitlines() + [""]:
+        if not line.startswith("|"):
+            titles = None
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if titles is None:
+            titles = cells
+        elif titles[0] == first_column and not set(cells[0]) <= set("-: "):
+            assert len(cells) == len(titles), line
+            rows.append(dict(zip(titles, cells)))
+    return rows
+
+
+def quoted(cell):
+    """The words in backquotes of a cell."""
+    return re.findall(r"`([^`]*)`", cell)
+
+
+def the_quoted(cell):
+    words = quoted(cell)
+    assert len(words) == 1, cell
+    return words[0]
+
+
+REFERENCE = [row for row in tables(CONFIGURATION, "key") if "reload" in row]
+REFUSED = [row for row in tables(CONFIGURATION, "key") if "reload" not in row]
+
+
+def sources():
+    return [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.c"))]
+
+
+# The command line
+
+def manual():
+    """The man page as plain text: without macros, fonts and escapes."""
+    lines = []
+    for line in (DOCS / "ringside.1").read_text().splitlines():
+        line = re.sub(r"^\.[A-Z]+ ?", "", line)
+        line = re.sub(r"\\f.|\\c|\\\||\\&", "", line.replace("\\-", "-").replace("\\~", " ").replace('"', ""))
+        lines.append(line)
+    return re.sub(r"\s+", " ", " ".join(lines))
+
+
+def test_the_manual_has_every_command_and_option():
+    told = run_ringside("--help").stdout.decode()
+    commands = re.findall(r"^  ringside (\S+)", told, re.M)
+    options = re.findall(r"^  (-\S), (--\S+) (\S+)$", told, re.M)
+    assert len(commands) >= 5 and len(options) >= 3, told
+    text = manual()
+    body = text[text.index(" COMMANDS "):text.index(" SIGNALS ")]
+    for command in commands:
+        assert "ringside " + command in body, command
+    for short, name, argument in options:
+        assert re.search(r"%s *, *%s *%s" % (short, name, argument), body), name
+    known = set(commands) | {word for option in options for word in option[:2]} | {"--", "-h", "-V"}
+    assert set(re.findall(r"(?<!\S)--?[a-zA-Z]*(?=[ ,.=]|$)", body)) <= known, "an option that is not there"
+
+
+@pytest.mark.parametrize("short, name", [("-h", "--help"), ("-V", "--version")])
+def test_short_names_of_commands(short, name):
+    assert run_ringside(short).stdout == run_ringside(name).stdout
+
+
+# The configuration
+
+def put(tree, path, value):
+    """Sets what stands at a path of the reference."""
+    *way, last = path.replace("NAME", "main").split(".")
+    for step in way:
+        if step.endswith("[]"):
+            tree = tree.setdefault(step[:-2], [{}])[0]
+        else:
+            tree = tree.setdefault(step, {})
+    tree[last] = value
+
+
+def check(directory, settings):
+    """Runs `ringside check` over a file with one pool and these settings, {path of the reference: value}."""
+    tree = {}
+    for path, value in {"pools.NAME.servers[].address": "127.0.0.1:11311", **settings}.items():
+        put(tree, path, value)
+    for listener in tree.get("listen", []):
+        listener.setdefault("address", "127.0.0.1:11211")
+    path = directory / "documented.yaml"
+    path.write_text(flow(tree) + "\n")
+    return run_ringside("check", "-c", path)
+
+
+def flow(value):
+    """YAML in flow style; text stands as it is."""
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join("%s: %s" % (key, flow(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return "[%s]" % ", ".join(flow(item) for item in value)
+    return str(value)
+
+
+def keys_of_tables():
+    """{path: the row's text} for all rows of the option tables, and the set of those that are for later versions."""
+    rows, later = {}, set()
+    for path in sorted((ROOT / "config").glob("bind*.c")):
+        text = path.read_text()
+        for table, body in re.findall(r"static const struct option (\w+)\[\] = \{\n(.*?)\n\};", text, re.S):
+            prefix = PREFIXES[table]
+            for row in re.split(r"\n(?=    \{)", body):
+                name = re.search(r'\{(?:\.name = )?"(\w+)"', row)
+                if name is None:
+                    assert "NULL" in row, row
+                    continue
+                rows[prefix + name.group(1)] = row
+                if "OPTION_LATER" in row:
+                    later.add(prefix + name.group(1))
+    return rows, later
+
+
+def test_every_key_is_documented():
+    rows, later = keys_of_tables()
+    assert len(rows) > 30
+    told = {the_quoted(row["key"]) for row in REFERENCE}
+    assert told == set(rows) - later
+    assert {path for path in map(the_quoted, (row["key"] for row in REFUSED)) if ":" not in path} == later
+
+
+def test_what_waits_for_a_restart():
+    rows, _ = keys_of_tables()
+    told = {the_quoted(row["key"]): row["reload"] for row in REFERENCE}
+    assert set(told.values()) == {"yes", "restart"}
+    for path, row in rows.items():
+        if ".restart = true" in row:
+            assert told[path] == "restart", path
+
+
+def defaults():
+    found = {}
+    for row in REFERENCE:
+        path, words = the_quoted(row["key"]), quoted(row["default"])
+        value = words[0] if words else row["default"]
+        if re.fullmatch(r"\d+(ms|s|m|h|B|KiB|MiB|GiB|%)?|[a-z]+", value) and value != "none" and "below" not in value:
+            found[path] = value
+    return found
+
+
+def test_defaults(tmp_path):
+    """A file that writes all documented defaults down is the same as one that writes none."""
+    written = defaults()
+    assert len(written) >= 20
+    plain, explicit = check(tmp_path, {}), check(tmp_path, written)
+    assert explicit.returncode == 0, explicit.stderr
+    assert plain.stdout == explicit.stdout
+
+
+def ranges():
+    for row in REFERENCE:
+        kind = row["type"].split()[0]
+        found = re.fullmatch(r"(\d+)(\D*) to (\d+)(\D*)", row["range"].replace("`", "").replace('"', ""))
+        if kind in SMALLEST:
+            assert found, row
+            low, low_unit, high, high_unit = found.groups()
+            yield the_quoted(row["key"]), kind, (int(low), low_unit), (int(high), high_unit)
+
+
+@pytest.mark.parametrize("path, kind, low, high", [pytest.param(*row, id=row[0]) for row in ranges()])
+def test_ranges(tmp_path, path, kind, low, high):
+    """Both ends are accepted, and what lies beyond is not."""
+    unit, beside = SMALLEST[kind], BESIDE.get(path, {})
+    for number, its in (low, high):
+        done = check(tmp_path, {**beside, path: "%d%s" % (number, its)})
+        assert done.returncode == 0, done.stderr
+    beyond = [high[0] * UNITS[high[1]] + 1] + [low[0] * UNITS[low[1]] - 1] * (low[0] > 0)
+    for number in beyond:
+        done = check(tmp_path, {**beside, path: "%d%s" % (number, unit)})
+        assert done.returncode == 1 and path.rsplit(".")[-1].encode() in done.stderr, number
+
+
+@pytest.mark.parametrize("row", [row for row in REFERENCE if row["type"] == "choice"],
+                         ids=lambda row: the_quoted(row["key"]))
+def test_choices(tmp_path, row):
+    path, choices = the_quoted(row["key"]), quoted(row["range"])
+    name = path.rsplit(".")[-1]
+    if name in ("distribution", "hash"):
+        line = re.search(r"- `%s`: (.*?)\.\s" % name, CONFIGURATION, re.S).group(1)
+        choices = quoted(line)
+        done = check(tmp_path, {path: "q" * 20})
+        assert set(choices) == set(quoted(done.stderr.decode().split("known are")[1]))
+    for choice in choices:
+        done = check(tmp_path, {path: choice})
+        assert done.returncode == 0, done.stderr
+    done = check(tmp_path, {path: "q" * 20})
+    assert done.returncode == 1
+    assert set(quoted(done.stderr.decode())) - {name, "q" * 20} == set(choices), "all choices are told"
+
+
+def test_denied_commands():
+    told = re.search(r"`deny` takes names of commands: `(.*?)`", CONFIGURATION, re.S).group(1).split()
+    known = re.findall(r'X\(\w+, "(\w+)"', (ROOT / "wire" / "verb.h").read_text())
+    assert sorted(told) == sorted(known)
+    in_readme = re.search(r"Commands: `(.*?)`", README, re.S).group(1).split()
+    assert sorted(in_readme) == sorted(known)
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=lambda row: the_quoted(row["key"]))
+def test_what_is_refused(tmp_path, row):
+    path, _, value = the_quoted(row["key"]).partition(": ")
+    if path == "route":
+        nodes = ["prefix"] + quoted(row[list(row)[1]])
+        values = ["miss" if node == "miss" else "{%s: main}" % node for node in nodes]
+        assert len(values) == 12
+    else:
+        values = [value or "{}"]
+    for value in values:
+        done = check(tmp_path, {path: value})
+        assert done.returncode == 1
+        assert b"is not supported by this version" in done.stderr, done.stderr
+
+
+def examples():
+    for name, text in (("README.md", README), ("CONFIGURATION.md", CONFIGURATION), ("OPERATIONS.md", OPERATIONS)):
+        for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```", text, re.S | re.M)):
+            yield pytest.param(block, id="%s-%d" % (name, number))
+
+
+@pytest.mark.parametrize("text", examples())
+def test_examples_are_good(tmp_path, text):
+    path = tmp_path / "example.yaml"
+    path.write_text(text)
+    done = run_ringside("check", "-c", path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_answers_in_the_readme(tmp_path):
+    """What README shows of `route` and of a file with errors is what comes out."""
+    path = tmp_path / "ringside.yaml"
+    path.write_text(re.search(r"^```yaml\n(.*?)^```", README, re.S | re.M).group(1))
+    assert "    " + run_ringside("route", "-c", path, "user:1").stdout.decode() in README
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("pools:\n  main:\n    timeout: 250\n    on_eror: miss\n    servers: [10.0.0.1]\n")
+    lines = run_ringside("check", "-c", "wrong.yaml", cwd=tmp_path).stderr.decode().splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert "    %s\n" % line in README
+
+
+# The log
+
+def events_of_sources():
+    """{event: set of levels} from the log_*() calls."""
+    found = {}
+    for path in sources():
+        if path.name == "log.c":
+            continue
+        for level, rest in re.findall(r"\blog_(error|warning|info|debug)\(((?:[^\"]|\"[^\"]*\")*?),", path.read_text()):
+            names = re.findall(r'"(\w+)"', rest)
+            assert names, "%s: %s" % (path, rest)
+            for name in names:
+                found.setdefault(name, set()).add(level)
+    return found
+
+
+def test_every_log_event_is_documented():
+    known = events_of_sources()
+    assert len(known) > 15
+    told = {the_quoted(row["event"]): set(row["level"].split(", ")) for row in tables(OPERATIONS, "event")}
+    assert told == known
+    assert all(row["meaning"] and row["what to do"] for row in tables(OPERATIONS, "event"))
+
+
+# Counters
+
+def test_every_counter_is_documented(lab):
+    ringside = lab.ringside(servers=lab.memcacheds(1))
+    wire = lab.wire(ringside)
+
+    def names(form):
+        wire.send(b"stats " + form + b"\r\n")
+        return {name.rpartition(":")[2] for name in wire.read_stats()}
+
+    told = {the_quoted(row["name, after `ringside_`"]) for row in tables(OPERATIONS, "name, after `ringside_`")}
+    assert {"ringside_" + name for name in told} == names(b"ringside")
+    rows = tables(OPERATIONS, "name, after the prefix")
+    for form, others in ((b"servers", "pools"), (b"pools", "servers")):
+        assert {the_quoted(row["name, after the prefix"]) for row in rows if row["of"] != others} == names(form)
+
+
+# Whatever is named
+
+def test_files_that_are_named_are_there():
+    for text in (README, CONFIGURATION, OPERATIONS):
+        for name in re.findall(r"\b((?:docs|etc|tests|build-aux)/[\w./-]*\w)(?![*\w])", text):
+            assert (ROOT / name).exists() or name == "etc", name
