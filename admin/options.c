@@ -1,6 +1,6 @@
 /*
  * Owns the tables of commands and options, from which the command line is parsed and --help is made. docs/ringside.1
- * says the same; tests/admin compares them.
+ * says the same; tests/flow/test_docs.py compares them.
  */
 #include "admin/options.h"
 
@@ -38,7 +38,8 @@ static const struct {
     const char *help;
 } option_table[] = {
     {OPTION_CONFIG, "-c", "--config", "FILE", "the configuration file (YAML)"},
-    {OPTION_SERVER, "-s", "--server", "H:P", "a server: HOST:PORT, [V6]:PORT or unix:PATH; may be given more than once"},
+    {OPTION_SERVER, "-s", "--server", "H:P",
+     "a server: HOST:PORT, [V6]:PORT or unix:PATH; may be given more than once"},
     {OPTION_LISTEN, "-l", "--listen", "ADDRESS",
      "where clients connect: as a server is written; 127.0.0.1:11211 if not given"},
 };
@@ -59,11 +60,12 @@ int options_help(const struct options *options)
         printf("  ringside %s\n        %s\n", commands[i].synopsis, commands[i].help);
     printf("\nOptions:\n");
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        printf("  %s, %s %s\n        %s\n", option_table[i].short_name, option_table[i].long_name, option_table[i].argument,
-               option_table[i].help);
-    printf("\nSignals: HUP reads the configuration again; TERM and INT finish what is under way and exit, at once when "
-           "sent twice.\nExit status: 0 done; 1 the input was wrong; 2 the command line was wrong; 3 the system refused.\n"
-           "The manual: ringside(1).\n");
+        printf("  %s, %s %s\n        %s\n", option_table[i].short_name, option_table[i].long_name,
+               option_table[i].argument, option_table[i].help);
+    printf(
+        "\nSignals: HUP reads the configuration again; TERM and INT finish what is under way and exit, at once when "
+        "sent twice.\nExit status: 0 done; 1 the input was wrong; 2 the command line was wrong; 3 the system refused.\n"
+        "The manual: ringside(1).\n");
     return EXIT_STATUS_DONE;
 }
 

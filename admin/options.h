@@ -6,9 +6,9 @@
 
 enum exit_status {
     EXIT_STATUS_DONE = 0,
-    EXIT_STATUS_INPUT = 1,   /* the input was wrong */
-    EXIT_STATUS_USAGE = 2,   /* the command line was wrong */
-    EXIT_STATUS_SYSTEM = 3,  /* the system refused */
+    EXIT_STATUS_INPUT = 1,  /* the input was wrong */
+    EXIT_STATUS_USAGE = 2,  /* the command line was wrong */
+    EXIT_STATUS_SYSTEM = 3, /* the system refused */
 };
 
 struct options;

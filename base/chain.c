@@ -111,7 +111,7 @@ bool chain_append_copy(struct chain *chain, struct memory *memory, const char *d
 {
     while (len > 0) {
         size_t part = tail_room(chain);
-        if (part == 0)
+        if (part == 0 || part > BLOCK_SMALL_BYTES)
             part = BLOCK_SMALL_BYTES;
         if (part > len)
             part = len;

@@ -27,10 +27,10 @@ void log_write(enum log_level level, const char *event, const char *format, ...)
 #define log_error(event, ...) log_write(LOG_LEVEL_ERROR, event, __VA_ARGS__)
 #define log_warning(event, ...) log_write(LOG_LEVEL_WARNING, event, __VA_ARGS__)
 #define log_info(event, ...) log_write(LOG_LEVEL_INFO, event, __VA_ARGS__)
-#define log_debug(event, ...)                                \
-    do {                                                     \
-        if (log_enabled(LOG_LEVEL_DEBUG))                    \
-            log_write(LOG_LEVEL_DEBUG, event, __VA_ARGS__);  \
+#define log_debug(event, ...)                               \
+    do {                                                    \
+        if (log_enabled(LOG_LEVEL_DEBUG))                   \
+            log_write(LOG_LEVEL_DEBUG, event, __VA_ARGS__); \
     } while (0)
 
 /* Lines that were dropped because standard error took none. */

@@ -48,8 +48,8 @@ static struct ring *make_ring(const struct config_pool *from, const char **error
             .weight = server->weight,
         };
     }
-    struct ring *ring = ring_create(from->distribution, hash_by_name(from->hash), members, from->server_count,
-                                    error_out);
+    struct ring *ring =
+        ring_create(from->distribution, hash_by_name(from->hash), members, from->server_count, error_out);
     free(members);
     return ring;
 }

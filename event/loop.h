@@ -21,7 +21,7 @@ struct event;
 
 /* At which step of the turn's end a task runs. */
 enum loop_phase {
-    LOOP_PHASE_RESUME, /* take up again what back-pressure had stopped */
+    LOOP_PHASE_RESUME,  /* take up again what back-pressure had stopped */
     LOOP_PHASE_SERVERS, /* write to servers */
     LOOP_PHASE_CLIENTS, /* write to clients */
     LOOP_PHASES
@@ -35,11 +35,11 @@ struct loop_task {
 
 struct loop {
     struct event_base *base;
-    struct event *timer;     /* fires when the wheel is due */
-    uint64_t timer_due_ms;   /* when it is set to fire; UINT64_MAX: not set */
+    struct event *timer;   /* fires when the wheel is due */
+    uint64_t timer_due_ms; /* when it is set to fire; UINT64_MAX: not set */
     struct wheel wheel;
     struct list tasks[LOOP_PHASES];
-    uint64_t now_us;         /* of this turn; 0: not read yet */
+    uint64_t now_us; /* of this turn; 0: not read yet */
     uint64_t turns;
     bool stopping;
 };

@@ -74,8 +74,7 @@ static inline ssize_t transport_read(struct transport *transport, char *buffer, 
  * Writes as much of the chain as one call takes, at most max bytes, and drops that from the chain. Bytes written (> 0), TRANSPORT_AGAIN
  * or TRANSPORT_ERROR.
  */
-ssize_t transport_write_chain(struct transport *transport, struct chain *chain, struct memory *memory,
-                              size_t max);
+ssize_t transport_write_chain(struct transport *transport, struct chain *chain, struct memory *memory, size_t max);
 
 /* Starts a connection. A non-blocking socket, or -1 with errno. TCP_NODELAY is set. */
 int transport_connect_socket(const struct sockaddr *address, socklen_t address_len);

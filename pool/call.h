@@ -29,7 +29,7 @@ enum call_failure_reason {
     CALL_FAILURE_CONNECT_TIMEOUT, /* no connection in time */
     CALL_FAILURE_PROTOCOL,        /* the server answered what it must not */
     CALL_FAILURE_DOWN,            /* the server is ejected */
-    CALL_FAILURE_LOCAL,       /* no memory or descriptor here */
+    CALL_FAILURE_LOCAL,           /* no memory or descriptor here */
     CALL_FAILURE_REASONS
 };
 
@@ -65,14 +65,14 @@ struct call {
     const struct call_methods *methods; /* NULL: abandoned; the reply is dropped */
     void *owner;
     struct connection *connection;
-    uint64_t begin;       /* position of its first byte in the connection's output */
+    uint64_t begin; /* position of its first byte in the connection's output */
     uint64_t start_us;
     uint64_t deadline_us; /* UINT64_MAX: none yet (an upload under way) */
     uint32_t keys;        /* asked for */
     uint32_t keys_found;
-    uint32_t group;       /* calls of one group wait for the same reader; see upstream_call's lane */
+    uint32_t group; /* calls of one group wait for the same reader; see upstream_call's lane */
     enum verb verb;
-    bool whole;           /* one key is asked for: VALUE and END are to be delivered together if they are small */
+    bool whole; /* one key is asked for: VALUE and END are to be delivered together if they are small */
     bool timed_out;
 };
 

@@ -272,7 +272,8 @@ static void connection_flush(struct loop_task *task)
         if (connection->exclusive)
             connection->progress_us = loop_now_us(connection_loop(connection));
     }
-    bool blocked = connection->gated ? connection->written_bytes < sizeof GREETING - 1 : !chain_is_empty(&connection->out);
+    bool blocked =
+        connection->gated ? connection->written_bytes < sizeof GREETING - 1 : !chain_is_empty(&connection->out);
     unsigned readable = connection->held ? 0 : TRANSPORT_READABLE;
     if (transport_want(&connection->transport, readable | (blocked ? TRANSPORT_WRITABLE : 0)) != 0) {
         connection_fail(connection, CALL_FAILURE_LOCAL, "out of memory");

@@ -43,7 +43,7 @@ struct connection {
     uint32_t addresses_left; /* further addresses of the name to try */
     struct wheel_timer timer;
     struct loop_task flush;
-    struct loop_task fail;         /* a failure that is to be told at the turn's end */
+    struct loop_task fail; /* a failure that is to be told at the turn's end */
     struct call_failure failure;
     struct list waiters;
     struct resolve_job *resolving;

@@ -95,10 +95,11 @@ bool health_report_down(struct server *server, const char *reason)
     case VERDICT_ALREADY_DOWN:
         return true;
     case VERDICT_PANIC:
-        log_error("pool_panic",
-                  "pool %s: server %s fails too (%s), but with %u of %u servers down already, ejecting it would pass the "
-                  "limit health.panic of %u%%: nothing more is ejected; look at the network and at the other servers",
-                  health->pool, server->identity.label, reason, down, members, panic_percent);
+        log_error(
+            "pool_panic",
+            "pool %s: server %s fails too (%s), but with %u of %u servers down already, ejecting it would pass the "
+            "limit health.panic of %u%%: nothing more is ejected; look at the network and at the other servers",
+            health->pool, server->identity.label, reason, down, members, panic_percent);
         return false;
     case VERDICT_STILL_PANIC:
         return false;
@@ -122,8 +123,9 @@ void health_report_up(struct server *server)
     if (!was_down)
         return;
     int64_t away_us = clock_us() - atomic_load_explicit(&server->down_since_us, memory_order_relaxed);
-    log_info("server_up", "pool %s: server %s is back after %lld.%03lld s (%u of %u servers are down now)", health->pool,
-             server->identity.label, (long long)(away_us / 1000000), (long long)(away_us / 1000 % 1000), down, members);
+    log_info("server_up", "pool %s: server %s is back after %lld.%03lld s (%u of %u servers are down now)",
+             health->pool, server->identity.label, (long long)(away_us / 1000000), (long long)(away_us / 1000 % 1000),
+             down, members);
 }
 
 void health_forget(struct server *server)

@@ -166,8 +166,8 @@ static void probe_start(struct probe *probe)
         probe_connect(probe);
         return;
     }
-    probe->resolving = resolve_job_create(server->identity.host, server->identity.port, probe->prober->mailbox,
-                                          on_resolved, probe);
+    probe->resolving =
+        resolve_job_create(server->identity.host, server->identity.port, probe->prober->mailbox, on_resolved, probe);
     if (probe->resolving != NULL)
         resolver_submit(probe->prober->resolver, probe->resolving);
     else

@@ -17,25 +17,25 @@
 struct health;
 
 /* X(name, help): what is counted for each server, by each worker. Pools add up their servers. */
-#define SERVER_COUNTERS(X)                                                             \
-    X(requests, "requests sent to the server")                                         \
-    X(hits, "keys found")                                                              \
-    X(misses, "keys not found")                                                        \
-    X(retries, "requests sent again elsewhere or on a new connection")                 \
-    X(errors_refused, "requests failed: connection refused or unreachable")            \
-    X(errors_reset, "requests failed: connection closed by the server")                \
-    X(errors_timeout, "requests failed: no answer in time")                            \
-    X(errors_connect_timeout, "requests failed: no connection in time")                \
-    X(errors_protocol, "requests failed: the server answered what it must not")        \
-    X(errors_down, "requests failed: the server is down")                              \
-    X(errors_local, "requests failed: out of memory or descriptors here, or the server left the configuration")          \
-    X(errors_server, "error lines answered by the server")                             \
-    X(late_replies, "replies that came after their request had timed out, and were dropped") \
-    X(connections_opened, "connections opened")                                        \
-    X(connections_closed, "connections closed")                                        \
-    X(connect_failures, "connections that could not be opened")                        \
-    X(bytes_out, "bytes sent to the server")                                           \
-    X(bytes_in, "bytes received from the server")                                      \
+#define SERVER_COUNTERS(X)                                                                                      \
+    X(requests, "requests sent to the server")                                                                  \
+    X(hits, "keys found")                                                                                       \
+    X(misses, "keys not found")                                                                                 \
+    X(retries, "requests sent again elsewhere or on a new connection")                                          \
+    X(errors_refused, "requests failed: connection refused or unreachable")                                     \
+    X(errors_reset, "requests failed: connection closed by the server")                                         \
+    X(errors_timeout, "requests failed: no answer in time")                                                     \
+    X(errors_connect_timeout, "requests failed: no connection in time")                                         \
+    X(errors_protocol, "requests failed: the server answered what it must not")                                 \
+    X(errors_down, "requests failed: the server is down")                                                       \
+    X(errors_local, "requests failed: out of memory or descriptors here, or the server left the configuration") \
+    X(errors_server, "error lines answered by the server")                                                      \
+    X(late_replies, "replies that came after their request had timed out, and were dropped")                    \
+    X(connections_opened, "connections opened")                                                                 \
+    X(connections_closed, "connections closed")                                                                 \
+    X(connect_failures, "connections that could not be opened")                                                 \
+    X(bytes_out, "bytes sent to the server")                                                                    \
+    X(bytes_in, "bytes received from the server")                                                               \
     X(queue, "requests under way now")
 
 struct server_stats {
@@ -68,10 +68,10 @@ struct server {
     struct health *health;           /* still: that of its pool */
     bool is_name;                    /* still: the host is to be looked up before each connect */
 
-    atomic_bool down;                /* any thread reads; health.c writes */
-    atomic_uint version;             /* the last version heard from it, packed; 0: none yet. Any thread */
+    atomic_bool down;    /* any thread reads; health.c writes */
+    atomic_uint version; /* the last version heard from it, packed; 0: none yet. Any thread */
     _Atomic uint64_t ejections, probes, probe_failures;
-    _Atomic int64_t down_since_us;   /* monotonic */
+    _Atomic int64_t down_since_us; /* monotonic */
 
     pthread_mutex_t address_lock;
     struct server_address addresses[SERVER_ADDRESSES_MAX];

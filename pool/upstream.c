@@ -103,8 +103,8 @@ void upstream_configure(struct upstream *upstream, const struct upstream_setting
     }
 }
 
-struct call *upstream_call(struct upstream *upstream, uint32_t lane, enum verb verb,
-                           const struct call_methods *methods, void *owner)
+struct call *upstream_call(struct upstream *upstream, uint32_t lane, enum verb verb, const struct call_methods *methods,
+                           void *owner)
 {
     struct connection **place = &upstream->lanes[lane % upstream->settings.connections];
     if (*place == NULL && (*place = connection_create(upstream, false)) == NULL)

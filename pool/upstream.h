@@ -43,10 +43,10 @@ struct upstream {
     struct upstream_settings settings;
     struct connection **lanes; /* shared connections; settings.connections of them */
     uint32_t lane_count;
-    struct list uploads;     /* exclusive connections, idle and busy */
-    uint32_t failures;       /* in a row */
-    uint32_t users;          /* snapshots of this worker that name the server */
-    uint64_t mark;           /* scratch of whoever splits keys over servers: valid if mark is the splitter's own */
+    struct list uploads; /* exclusive connections, idle and busy */
+    uint32_t failures;   /* in a row */
+    uint32_t users;      /* snapshots of this worker that name the server */
+    uint64_t mark;       /* scratch of whoever splits keys over servers: valid if mark is the splitter's own */
     uint32_t mark_index;
 };
 
@@ -74,8 +74,8 @@ void upstream_configure(struct upstream *upstream, const struct upstream_setting
  * holds). The request is then to be appended to call_out, and upstream_send called, at once. NULL when memory is out.
  * Callbacks never run from within these calls.
  */
-struct call *upstream_call(struct upstream *upstream, uint32_t lane, enum verb verb,
-                           const struct call_methods *methods, void *owner);
+struct call *upstream_call(struct upstream *upstream, uint32_t lane, enum verb verb, const struct call_methods *methods,
+                           void *owner);
 /* The same on a connection of its own, which no other call shares until this one is over: for large uploads. */
 struct call *upstream_upload(struct upstream *upstream, enum verb verb, const struct call_methods *methods,
                              void *owner);

@@ -60,8 +60,8 @@ static void on_due(struct wheel_timer *timer)
         bool stalled = is_owing(client);
         log_debug(stalled ? "client_stalled" : "client_idle", "a client of %s is closed after %u ms without progress",
                   client->listener->label, ms);
-        counter_add(stalled ? &client->worker->stats.clients_stalled_closed : &client->worker->stats.clients_idle_closed,
-                    1);
+        counter_add(
+            stalled ? &client->worker->stats.clients_stalled_closed : &client->worker->stats.clients_idle_closed, 1);
         client_close_soon(client);
     } else {
         watch(client);
@@ -86,8 +86,10 @@ static bool is_hoarding(const struct client *client)
 static void on_blocked(struct client *client)
 {
     if (is_hoarding(client)) {
-        log_warning("client_memory", "a client of %s is closed: it does not take its replies (%zu bytes wait), and memory "
-                    "is short (limits.memory)", client->listener->label, client->out.bytes);
+        log_warning("client_memory",
+                    "a client of %s is closed: it does not take its replies (%zu bytes wait), and memory "
+                    "is short (limits.memory)",
+                    client->listener->label, client->out.bytes);
         counter_add(&client->worker->stats.clients_memory_closed, 1);
         client->closing = true;
         return;

@@ -58,16 +58,16 @@ struct client {
     uint32_t expected_bytes; /* of a reply: moving average */
     uint32_t lane;
     enum client_state state;
-    uint8_t paused; /* set of enum client_pause */
-    bool draining;  /* to be ended as soon as no request is in the middle */
-    bool ended;     /* no further request: quit, end of file, or a fatal error; close when all is answered */
-    bool linger;    /* when it is over: let it read our last words before it is closed */
-    bool lingering; /* that is going on */
-    bool closing;   /* to be closed at the turn's end */
-    uint64_t swallow_left; /* SWALLOW, UPLOAD: bytes of the data block still to come */
-    struct exchange *upload; /* UPLOAD */
+    uint8_t paused;            /* set of enum client_pause */
+    bool draining;             /* to be ended as soon as no request is in the middle */
+    bool ended;                /* no further request: quit, end of file, or a fatal error; close when all is answered */
+    bool linger;               /* when it is over: let it read our last words before it is closed */
+    bool lingering;            /* that is going on */
+    bool closing;              /* to be closed at the turn's end */
+    uint64_t swallow_left;     /* SWALLOW, UPLOAD: bytes of the data block still to come */
+    struct exchange *upload;   /* UPLOAD */
     struct long_get *long_get; /* KEYS */
-    uint64_t active_us; /* the last progress: a byte read or written */
+    uint64_t active_us;        /* the last progress: a byte read or written */
     struct loop_task flush;
     struct loop_task resume;
     struct wheel_timer timer;

@@ -112,8 +112,8 @@ static void opened_close(struct opened *opened)
 }
 
 /* Opens what `to` has and `from` (NULL: nothing) has not. false: *error_out says why, and nothing is open. */
-static bool open_listeners(const struct config *from, const struct config *to, unsigned workers,
-                           struct opened *opened, struct text *error_out)
+static bool open_listeners(const struct config *from, const struct config *to, unsigned workers, struct opened *opened,
+                           struct text *error_out)
 {
     *opened = (struct opened){.workers = workers};
     opened->listens = calloc(to->listen_count, sizeof opened->listens[0]);
@@ -192,7 +192,7 @@ static void log_reload(const struct snapshot *old, const struct snapshot *next)
     text_init(&changes);
     config_diff(old->config, next->config, &changes);
     log_info("reload_done", "configuration %llu is in force: %s; %.1f%% of the keys move",
-             (unsigned long long)next->generation, changes.data != NULL ? changes.data : "", 
+             (unsigned long long)next->generation, changes.data != NULL ? changes.data : "",
              snapshot_moved_percent(old, next));
     text_fini(&changes);
 }
@@ -201,8 +201,7 @@ static void log_reload(const struct snapshot *old, const struct snapshot *next)
 static void reload_with(struct control *control, struct config *config)
 {
     const char *reason;
-    struct snapshot *next =
-        snapshot_create(&config, &control->registry, control->current->generation + 1, &reason);
+    struct snapshot *next = snapshot_create(&config, &control->registry, control->current->generation + 1, &reason);
     if (next == NULL) {
         reload_failed(control, reason);
         return;

@@ -187,8 +187,8 @@ struct slice failure_line(char buffer[FAILURE_LINE_MAX], const struct plan *plan
 struct slice plan_failure_line(char buffer[FAILURE_LINE_MAX], const struct plan *plan)
 {
     if (plan->outcome == PLAN_NO_SERVER)
-        return finish_line(buffer, snprintf(buffer, FAILURE_LINE_MAX, "SERVER_ERROR pool %s: every server is down",
-                                            plan->pool->name));
+        return finish_line(
+            buffer, snprintf(buffer, FAILURE_LINE_MAX, "SERVER_ERROR pool %s: every server is down", plan->pool->name));
     static const struct call_failure down = {CALL_FAILURE_DOWN, "the server is down", true};
     return failure_line(buffer, plan, &down);
 }

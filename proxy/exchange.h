@@ -105,7 +105,8 @@ struct slice miss_line(const struct pool *pool, enum verb verb);
 /* ---- The kinds. Each takes a READY request whose bytes lie in block. ---- */
 
 /* line_and_body: the whole request in the input. */
-void single_start(struct client *client, const struct request *request, struct block *block, struct slice line_and_body);
+void single_start(struct client *client, const struct request *request, struct block *block,
+                  struct slice line_and_body);
 
 /*
  * A set was refused for its size (refused->error, static, is the answer): the key's old value is removed first, as

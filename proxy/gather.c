@@ -112,8 +112,8 @@ static void answer_stats(struct exchange *exchange)
 static void answer_flush(struct exchange *exchange)
 {
     if (!exchange->noreply)
-        exchange_emit_copy(exchange, exchange->gather->error_len > 0 ? error_line(exchange->gather)
-                                                                      : SLICE_OF("OK\r\n"));
+        exchange_emit_copy(exchange,
+                           exchange->gather->error_len > 0 ? error_line(exchange->gather) : SLICE_OF("OK\r\n"));
 }
 
 static void gather_one_over(struct gather *gather)

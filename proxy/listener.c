@@ -65,10 +65,11 @@ static void rest(struct listener *listener, int error)
 {
     struct worker *worker = listener->worker;
     counter_add(&worker->stats.accept_failures, 1);
-    log_warning("accept_failed",
-                "listener %s: a connection cannot be accepted: %s; the next try is in %d ms: raise the limit of open files "
-                "(ulimit -n, LimitNOFILE=) or lower limits.clients",
-                listener->label, strerrordesc_np(error), RETRY_MS);
+    log_warning(
+        "accept_failed",
+        "listener %s: a connection cannot be accepted: %s; the next try is in %d ms: raise the limit of open files "
+        "(ulimit -n, LimitNOFILE=) or lower limits.clients",
+        listener->label, strerrordesc_np(error), RETRY_MS);
     event_del(listener->acceptable);
     loop_arm(&worker->loop, &listener->retry, RETRY_MS);
 }

@@ -20,7 +20,7 @@ struct listener {
     struct wheel_timer retry; /* accepting again after the descriptors ran out */
     uint32_t denied;          /* bit n: the command with enum verb value n */
     bool is_unix;
-    uint32_t refs;            /* its clients, and 1 while it accepts */
+    uint32_t refs; /* its clients, and 1 while it accepts */
 };
 
 /* Takes over fd, a listening, non-blocking socket, and accepts on it. NULL when memory is out (fd is then closed). */

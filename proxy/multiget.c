@@ -178,8 +178,7 @@ static void send_part(struct multiget_part *part)
 {
     struct multiget *multiget = part->multiget;
     struct client *client = multiget->exchange->client;
-    struct call *call =
-        upstream_call(part->upstream, client->lane, multiget->exchange->verb, &part_methods, part);
+    struct call *call = upstream_call(part->upstream, client->lane, multiget->exchange->verb, &part_methods, part);
     if (call != NULL) {
         call->keys = part->count;
         bool appended = append_request(part, call);

@@ -85,8 +85,8 @@ static void single_send(struct exchange *exchange, const struct plan *plan)
     struct exchange_single *single = &exchange->single;
     single->attempts++;
     if (verb_is_meta(exchange->verb) && plan->server->version != 0 && !server_knows_meta(plan->server)) {
-        static const struct call_failure too_old = {CALL_FAILURE_LOCAL, "it is older than 1.6.10 and has no meta commands",
-                                                    true};
+        static const struct call_failure too_old = {CALL_FAILURE_LOCAL,
+                                                    "it is older than 1.6.10 and has no meta commands", true};
         char buffer[FAILURE_LINE_MAX];
         single_fail(exchange, plan->pool, failure_line(buffer, plan, &too_old));
         return;
@@ -96,8 +96,8 @@ static void single_send(struct exchange *exchange, const struct plan *plan)
     if (call == NULL)
         goto failed;
     call->whole = verb_is_retrieval(exchange->verb);
-    bool appended = chain_append(call_out(call), &client->worker->memory, single->block, single->request.data,
-                                 single->request.len);
+    bool appended =
+        chain_append(call_out(call), &client->worker->memory, single->block, single->request.data, single->request.len);
     upstream_send(call);
     if (!appended) {
         /* Half a request may stand there now: nothing may follow it. */
@@ -250,8 +250,8 @@ void single_remove(struct client *client, const struct request *refused)
         exchange_refuse(client, SLICE_OF("SERVER_ERROR out of memory\r\n"));
         return;
     }
-    int len = snprintf(text, capacity, refused->key_encoded ? "md %.*s b\r\n" : "delete %.*s\r\n", (int)refused->key.len,
-                       refused->key.data);
+    int len = snprintf(text, capacity, refused->key_encoded ? "md %.*s b\r\n" : "delete %.*s\r\n",
+                       (int)refused->key.len, refused->key.data);
     single->request = slice_make(text, (size_t)len);
     single->key = slice_make((const char *)memchr(text, ' ', (size_t)len) + 1, refused->key.len);
     single->instead = refused->error;

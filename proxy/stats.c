@@ -18,9 +18,9 @@
 bool stats_form_by_name(struct slice name, enum stats_form *form_out)
 {
     static const char *const names[] = {
-        [STATS_GENERAL] = "",    [STATS_SETTINGS] = "settings", [STATS_ITEMS] = "items",
-        [STATS_SLABS] = "slabs", [STATS_SIZES] = "sizes",       [STATS_RESET] = "reset",
-        [STATS_RINGSIDE] = "ringside", [STATS_SERVERS] = "servers", [STATS_POOLS] = "pools",
+        [STATS_GENERAL] = "",          [STATS_SETTINGS] = "settings", [STATS_ITEMS] = "items",
+        [STATS_SLABS] = "slabs",       [STATS_SIZES] = "sizes",       [STATS_RESET] = "reset",
+        [STATS_RINGSIDE] = "ringside", [STATS_SERVERS] = "servers",   [STATS_POOLS] = "pools",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (slice_equal(name, slice_make(names[i], strlen(names[i])))) {

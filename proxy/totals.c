@@ -26,11 +26,20 @@ static const struct {
     const char *name;
     enum rule rule;
 } exceptions[] = {
-    {"pid", RULE_FIRST},           {"uptime", RULE_MIN},       {"time", RULE_MAX},
-    {"version", RULE_MIN},         {"libevent", RULE_FIRST},   {"pointer_size", RULE_MAX},
-    {"max_connections", RULE_MAX}, {"hash_power_level", RULE_MAX}, {"hash_is_expanding", RULE_MAX},
-    {"accepting_conns", RULE_MIN}, {"threads", RULE_MAX},      {"slab_reassign_running", RULE_MAX},
-    {"lru_crawler_running", RULE_MAX}, {"time_since_server_compromised", RULE_MIN},
+    {"pid", RULE_FIRST},
+    {"uptime", RULE_MIN},
+    {"time", RULE_MAX},
+    {"version", RULE_MIN},
+    {"libevent", RULE_FIRST},
+    {"pointer_size", RULE_MAX},
+    {"max_connections", RULE_MAX},
+    {"hash_power_level", RULE_MAX},
+    {"hash_is_expanding", RULE_MAX},
+    {"accepting_conns", RULE_MIN},
+    {"threads", RULE_MAX},
+    {"slab_reassign_running", RULE_MAX},
+    {"lru_crawler_running", RULE_MAX},
+    {"time_since_server_compromised", RULE_MIN},
 };
 
 /* Ends of names, of items and slabs, that are not to be added up. */

@@ -108,8 +108,7 @@ struct exchange *upload_start(struct client *client, const struct request *reque
     }
     exchange->upload = upload;
     char buffer[KEY_LEN_MAX];
-    upload->plan =
-        route_plan(&exchange->pin->snapshot->route, request->verb, request_route_key(request, buffer));
+    upload->plan = route_plan(&exchange->pin->snapshot->route, request->verb, request_route_key(request, buffer));
     if (upload->plan.outcome != PLAN_SEND) {
         char line[FAILURE_LINE_MAX];
         upload_fail(exchange, plan_failure_line(line, &upload->plan));

@@ -23,23 +23,23 @@
 #include <stdint.h>
 
 /* X(name, help): what each worker counts of its clients. */
-#define WORKER_COUNTERS(X)                                                          \
-    X(clients, "client connections open now")                                      \
-    X(clients_accepted, "client connections accepted")                             \
-    X(clients_refused, "client connections refused: limits.clients")               \
-    X(clients_idle_closed, "client connections closed: limits.idle")               \
+#define WORKER_COUNTERS(X)                                                                                    \
+    X(clients, "client connections open now")                                                                 \
+    X(clients_accepted, "client connections accepted")                                                        \
+    X(clients_refused, "client connections refused: limits.clients")                                          \
+    X(clients_idle_closed, "client connections closed: limits.idle")                                          \
     X(clients_stalled_closed, "client connections closed: half a request, or replies not read, for too long") \
-    X(clients_memory_closed, "client connections closed: too much memory for replies not read") \
-    X(clients_cut, "client connections closed: a server failed in the middle of a large value") \
-    X(accept_failures, "connections that could not be accepted")                    \
-    X(requests, "requests from clients")                                           \
-    X(requests_local, "requests answered without a server")                        \
-    X(requests_refused, "requests refused: not valid")                             \
-    X(requests_denied, "requests refused: denied on the listener")                 \
-    X(requests_failed, "requests answered with an error of Ringside's own")        \
-    X(requests_shed, "requests refused: limits.memory")                            \
-    X(keys, "keys asked for or changed")                                           \
-    X(bytes_read, "bytes read from clients")                                       \
+    X(clients_memory_closed, "client connections closed: too much memory for replies not read")               \
+    X(clients_cut, "client connections closed: a server failed in the middle of a large value")               \
+    X(accept_failures, "connections that could not be accepted")                                              \
+    X(requests, "requests from clients")                                                                      \
+    X(requests_local, "requests answered without a server")                                                   \
+    X(requests_refused, "requests refused: not valid")                                                        \
+    X(requests_denied, "requests refused: denied on the listener")                                            \
+    X(requests_failed, "requests answered with an error of Ringside's own")                                   \
+    X(requests_shed, "requests refused: limits.memory")                                                       \
+    X(keys, "keys asked for or changed")                                                                      \
+    X(bytes_read, "bytes read from clients")                                                                  \
     X(bytes_written, "bytes written to clients")
 
 struct worker_stats {

@@ -29,22 +29,22 @@ enum request_status {
 
 struct request {
     enum verb verb;
-    uint32_t line_bytes;    /* of the input, with the line's end: what the parser consumed */
-    uint32_t key_count;     /* 1 for all but retrievals with several keys; 0 where the verb has no key */
-    struct slice key;       /* the first key as it stands on the line (meta with flag b: base64) */
-    struct slice keys;      /* retrieval: from the first byte of the first key to the last byte of the last */
-    struct slice line;      /* the command line without its end, from its first token to the end of its last */
-    struct slice prefix;    /* retrieval: what stands before the keys, to be repeated for each server: "gat 100" */
-    struct slice argument;  /* stats: the rest of the line after the verb; flush_all: the delay; verbosity: the level;
+    uint32_t line_bytes;   /* of the input, with the line's end: what the parser consumed */
+    uint32_t key_count;    /* 1 for all but retrievals with several keys; 0 where the verb has no key */
+    struct slice key;      /* the first key as it stands on the line (meta with flag b: base64) */
+    struct slice keys;     /* retrieval: from the first byte of the first key to the last byte of the last */
+    struct slice line;     /* the command line without its end, from its first token to the end of its last */
+    struct slice prefix;   /* retrieval: what stands before the keys, to be repeated for each server: "gat 100" */
+    struct slice argument; /* stats: the rest of the line after the verb; flush_all: the delay; verbosity: the level;
                                empty if there is none */
-    uint64_t value_bytes;   /* storage commands: length of the data block without its CRLF */
-    bool has_value;         /* a data block of value_bytes + 2 follows the line */
-    bool noreply;           /* the client wants no answer whatever happens (not meta) */
-    bool quiet;             /* meta with flag q: request_swallows tells which answers the client does not want */
-    bool key_encoded;       /* meta with flag b: the routed key is the decoded one */
-    bool repeatable;        /* may be sent again after it was perhaps carried out: a read without a side effect */
-    bool verbatim;          /* line + CRLF may go to a server as it stands; else request_print makes the line to send */
-    struct slice error;     /* REFUSED, FATAL: the reply's line with CRLF, static; empty: say nothing (noreply) */
+    uint64_t value_bytes;  /* storage commands: length of the data block without its CRLF */
+    bool has_value;        /* a data block of value_bytes + 2 follows the line */
+    bool noreply;          /* the client wants no answer whatever happens (not meta) */
+    bool quiet;            /* meta with flag q: request_swallows tells which answers the client does not want */
+    bool key_encoded;      /* meta with flag b: the routed key is the decoded one */
+    bool repeatable;       /* may be sent again after it was perhaps carried out: a read without a side effect */
+    bool verbatim;         /* line + CRLF may go to a server as it stands; else request_print makes the line to send */
+    struct slice error;    /* REFUSED, FATAL: the reply's line with CRLF, static; empty: say nothing (noreply) */
     /* REFUSED because the value is too large: the key is filled in, so that its old value can be removed. */
     uint64_t swallow_bytes; /* REFUSED: bytes after the line to drop (the data block with its CRLF) */
 };

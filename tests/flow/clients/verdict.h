@@ -14,14 +14,14 @@
 #define LARGE_SIZE 900000
 
 /* Ends the program when the condition does not hold; the rest is a printf format and its arguments. */
-#define CHECK(condition, ...)                                 \
-    do {                                                      \
-        if (!(condition)) {                                   \
+#define CHECK(condition, ...)                                      \
+    do {                                                           \
+        if (!(condition)) {                                        \
             printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-            printf(__VA_ARGS__);                              \
-            printf("\n");                                     \
-            exit(1);                                          \
-        }                                                     \
+            printf(__VA_ARGS__);                                   \
+            printf("\n");                                          \
+            exit(1);                                               \
+        }                                                          \
     } while (0)
 
 /* The i-th key. Returns its length. */
