@@ -42,6 +42,8 @@ struct control {
     struct event *signal_events[SIGNAL_COUNT];
     control_load_fn *load;
     void *load_context;
+    struct text changes; /* of the reload that is being put into force */
+    unsigned barriers;   /* that have not come back */
     bool ending;
     unsigned drained;
     struct wheel_timer drain_timer;
@@ -186,15 +188,27 @@ static void reload_failed(struct control *control, const char *reason)
     log_error("reload_failed", "the configuration was not reloaded: %s; the old one stays in force", reason);
 }
 
-static void log_reload(const struct snapshot *old, const struct snapshot *next)
+/* Every worker has done all that was posted: only now is it true that the configuration is in force. */
+static void on_in_force(void *context)
 {
-    struct text changes;
-    text_init(&changes);
-    config_diff(old->config, next->config, &changes);
-    log_info("reload_done", "configuration %llu is in force: %s; %.1f%% of the keys move",
-             (unsigned long long)next->generation, changes.data != NULL ? changes.data : "",
-             snapshot_moved_percent(old, next));
-    text_fini(&changes);
+    struct control *control = context;
+    if (--control->barriers > 0)
+        return;
+    atomic_fetch_add_explicit(&control->fleet.reloads, 1, memory_order_relaxed);
+    log_info("reload_done", "configuration %llu is in force: %s", (unsigned long long)control->current->generation,
+             control->changes.data != NULL ? control->changes.data : "");
+}
+
+static void publish_reload(struct control *control, struct snapshot *next, struct opened *opened)
+{
+    text_clear(&control->changes);
+    config_diff(control->current->config, next->config, &control->changes);
+    text_appendf(&control->changes, "; %.1f%% of the keys move", snapshot_moved_percent(control->current, next));
+    publish(control, next, opened);
+    for (unsigned w = 0; w < control->fleet.count; w++) {
+        control->barriers++;
+        worker_post_barrier(control->fleet.workers[w]);
+    }
 }
 
 /* Puts a checked configuration (taken over) into force, or says why not. */
@@ -210,9 +224,7 @@ static void reload_with(struct control *control, struct config *config)
     struct text error;
     text_init(&error);
     if (open_listeners(control->current->config, next->config, control->fleet.count, &opened, &error)) {
-        log_reload(control->current, next);
-        publish(control, next, &opened);
-        atomic_fetch_add_explicit(&control->fleet.reloads, 1, memory_order_relaxed);
+        publish_reload(control, next, &opened);
     } else {
         reload_failed(control, error.data != NULL ? error.data : "out of memory");
         snapshot_destroy(&next, &control->registry);
@@ -362,6 +374,7 @@ static int control_init(struct control *control, const struct config *config)
         .started_us = loop_clock_us(),
         .on_released = on_released,
         .on_drained = on_drained,
+        .on_in_force = on_in_force,
         .context = control,
     };
     prober_init(&control->prober, &control->loop, &control->mailbox, control->resolver);
@@ -421,6 +434,7 @@ static void control_fini(struct control *control)
     if (control->current != NULL)
         snapshot_destroy(&control->current, &control->registry);
     registry_fini(&control->registry);
+    text_fini(&control->changes);
     mailbox_fini(&control->mailbox);
     loop_fini(&control->loop);
 }

@@ -262,8 +262,7 @@ static void start_stats(struct client *client, const struct request *request)
 {
     enum stats_form form;
     if (!stats_form_by_name(request->argument, &form))
-        exchange_answer(client, SLICE_OF("CLIENT_ERROR no such statistics; known are: settings, items, slabs, sizes, "
-                                         "reset, ringside, servers, pools\r\n"));
+        exchange_answer(client, SLICE_OF("ERROR\r\n"));
     else if (form == STATS_RINGSIDE || form == STATS_SERVERS || form == STATS_POOLS)
         answer_own_stats(client, form);
     else

@@ -235,6 +235,38 @@ void worker_post_unlisten(struct worker *worker, const char *label)
     post_listen(worker, -1, label);
 }
 
+/* ---- Barriers: a letter to the worker and back ---- */
+
+struct barrier_mail {
+    struct mail mail;
+    struct worker *worker;
+};
+
+static void deliver_barrier_back(struct mail *mail)
+{
+    struct barrier_mail *barrier = list_entry(mail, struct barrier_mail, mail);
+    struct fleet *fleet = barrier->worker->fleet;
+    free(barrier);
+    fleet->on_in_force(fleet->context);
+}
+
+static void deliver_barrier(struct mail *mail)
+{
+    struct barrier_mail *barrier = list_entry(mail, struct barrier_mail, mail);
+    barrier->mail.deliver = deliver_barrier_back;
+    mailbox_post(barrier->worker->fleet->control, &barrier->mail);
+}
+
+void worker_post_barrier(struct worker *worker)
+{
+    struct barrier_mail *barrier = malloc(sizeof *barrier);
+    if (barrier == NULL)
+        return;
+    barrier->mail.deliver = deliver_barrier;
+    barrier->worker = worker;
+    mailbox_post(&worker->mailbox, &barrier->mail);
+}
+
 /* ---- Draining ---- */
 
 struct drain_mail {

@@ -69,6 +69,7 @@ struct fleet {
     /* Reports by workers, in the control thread. */
     void (*on_released)(void *context, const struct snapshot *snapshot);
     void (*on_drained)(void *context);
+    void (*on_in_force)(void *context); /* a worker has done all that was posted before worker_post_barrier */
     void *context;
     _Atomic uint64_t reloads, reload_failures;
     _Atomic uint64_t generation;
@@ -114,6 +115,8 @@ void worker_post_snapshot(struct worker *worker, const struct snapshot *snapshot
 void worker_post_listen(struct worker *worker, int fd, const char *label);
 /* From the control thread: stop accepting there; its clients stay. */
 void worker_post_unlisten(struct worker *worker, const char *label);
+/* From the control thread: fleet->on_in_force is called when all that was posted so far is done. */
+void worker_post_barrier(struct worker *worker);
 /* From the control thread: stop accepting, finish what is under way, close everything; at the latest after drain_ms. */
 void worker_post_drain(struct worker *worker, uint32_t drain_ms);
 
