@@ -123,7 +123,7 @@ static void do_copy(struct world *world, int i)
 static struct block *read_into_source(struct world *world, size_t *len_out)
 {
     struct watch *source = &world->sources[random_below(&world->random, SOURCES)];
-    if (source->block == NULL || block_room(source->block) < 100 || random_below(&world->random, 20) == 0) {
+    if (source->block == NULL || block_room(source->block) < 100 || random_below(&world->random, 4) == 0) {
         watch_end(source);
         struct block *fresh = block_create(&world->memory.blocks, BLOCK_LARGE);
         ck_assert_ptr_nonnull(fresh);
@@ -406,6 +406,26 @@ START_TEST(a_tail_that_ends_before_the_blocks_bytes_do_does_not_grow)
 }
 END_TEST
 
+/* Such a tail has more room than chain_reserve gives at once. */
+START_TEST(a_tail_alone_in_a_large_block_grows_by_large_copies)
+{
+    struct bench bench;
+    bench_init(&bench);
+    struct block *block = block_create(&bench.memory.blocks, BLOCK_LARGE);
+    memcpy(block->data, "abc", 3);
+    block->used = 3;
+    ck_assert(chain_append_ref(&bench.chain, &bench.memory, block, block->data, 3));
+    block_unref(&block);
+    char bytes[3 * BLOCK_SMALL_BYTES] = "def";
+    ck_assert(chain_append_copy(&bench.chain, &bench.memory, bytes, sizeof bytes));
+    chain_check(&bench.chain);
+    ck_assert_uint_eq(bench.chain.bytes, 3 + sizeof bytes);
+    ck_assert_int_eq(memcmp(bench.chain.head->data, "abcdef", 6), 0);
+    ck_assert_int_eq(segment_count(&bench.chain), 1);
+    bench_fini(&bench);
+}
+END_TEST
+
 START_TEST(neighbours_by_reference_become_one_segment)
 {
     struct bench bench;
@@ -547,6 +567,7 @@ int main(void)
     tcase_add_test(tcase, small_pieces_gather_in_one_segment);
     tcase_add_test(tcase, a_tail_whose_block_is_shared_does_not_grow_in_it);
     tcase_add_test(tcase, a_tail_that_ends_before_the_blocks_bytes_do_does_not_grow);
+    tcase_add_test(tcase, a_tail_alone_in_a_large_block_grows_by_large_copies);
     tcase_add_test(tcase, neighbours_by_reference_become_one_segment);
     tcase_add_test(tcase, large_pieces_are_referred_to_and_small_ones_copied);
     tcase_add_test(tcase, consuming_gives_blocks_back_at_once);

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from faults import ONE_WORKER, cpu_seconds, fakes_of, load_of, wait_until
+from faults import ONE_WORKER, cpu_seconds, expect_growth_below, fakes_of, load_of, wait_until
 from harness import HarnessError, connect
 
 SCALE = int(os.environ.get("ABUSE_SCALE", "1"))
@@ -85,8 +85,7 @@ def test_clients_that_never_read(lab):
         push_until_stuck(wire.sock, b"get large\r\n" * 1000, other)
     for _ in range(50):
         assert other.get(b"small") == b"s"
-    grown = ringside.rss() - before
-    assert grown < 160 * MIB, "%d MiB for twenty clients that do not read" % (grown // MIB)
+    expect_growth_below(ringside, before, 160)
     read_whole_answers(deaf[0], b"large", b"L" * 500_000, 100)
     for wire in deaf:
         wire.close()
@@ -176,7 +175,7 @@ def test_many_connects(lab):
     load.wait_for(lambda totals: totals["connects"] >= 2000, "2000 connections")
     load.finish()
     ringside.wait_clients(0)
-    assert ringside.rss() - before < 24 * MIB
+    expect_growth_below(ringside, before, 24)
     assert ringside.fd_count() <= fds + 8
     lab.wire(ringside).in_step()
 
@@ -457,8 +456,7 @@ def test_memory_limit(lab):
                 served += 1
             else:
                 assert line.startswith(b"SERVER_ERROR "), line
-        grown = ringside.rss() - before
-        assert grown < 112 * MIB, "%d MiB with limits.memory at 48 MiB" % (grown // MIB)
+        expect_growth_below(ringside, before, 112)
     finally:
         for sock in crowd:
             sock.close()

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from faults import load_of
-from harness import connect, ringside_path
+from faults import is_sanitized, load_of
+from harness import connect
 from load import build
 
 MIB = 1 << 20
@@ -35,13 +35,6 @@ class Page:
     def numbers(self, count):
         """The first `count` of them."""
         return struct.unpack_from("<%dQ" % count, self.map)
-
-
-def is_sanitized():
-    """Whether the binary has an allocator of a sanitizer in it."""
-    libraries = subprocess.run(["ldd", str(ringside_path())], stdout=subprocess.PIPE).stdout
-    symbols = subprocess.run(["nm", "-D", str(ringside_path())], stdout=subprocess.PIPE).stdout
-    return any(mark in libraries + symbols for mark in (b"asan", b"tsan", b"msan"))
 
 
 def preload(name):

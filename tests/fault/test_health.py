@@ -80,7 +80,7 @@ def test_only_a_good_probe_brings_it_back(lab, lie):
     plays = {"garbage": answer(b"\x00\x01\r\n"), "wrong-type": answer(b"STORED\r\n"), "close": close_instead(),
              "mute": mute()}
     fakes = fakes_of(lab, 2)
-    ringside = lab.ringside(ONE_WORKER, servers=fakes, on_down="next", health=QUICK, timeout="1s")
+    ringside = lab.ringside(ONE_WORKER, servers=fakes, on_down="next", health=QUICK, connect_timeout="1s", timeout="1s")
     wire = lab.wire(ringside)
     keys = homes(wire, fakes)
     fake = fakes[0]

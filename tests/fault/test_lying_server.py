@@ -9,8 +9,8 @@ import pytest
 
 from fakeserver import (answer, close_instead, cut, cut_after_values, drip, endless, extra, garbage, held, mute,
                         rewritten, skip, split_values)
-from faults import (NEVER_DOWN, ONE_WORKER, QUICK, expect_server_error, fakes_of, read_retrieval, wait_until,
-                    wait_upstreams)
+from faults import (NEVER_DOWN, ONE_WORKER, QUICK, expect_growth_below, expect_server_error, fakes_of, read_retrieval,
+                    wait_until, wait_upstreams)
 from harness import HarnessError
 
 VALUE = b"value of the key " * 4
@@ -100,8 +100,8 @@ def test_lie_to_a_get(lab, name):
 
 
 @pytest.mark.sanitize
-@pytest.mark.parametrize("name", sorted(set(LIES) - {"stored", "cut-in-the-line", "cut-after-the-line"} -
-                                        {n for n in LIES if "key" in n or "length" in n or "value" in n or "body" in n}))
+@pytest.mark.parametrize("name", sorted(name for name in set(LIES) - {"stored", "cut-in-the-line", "cut-after-the-line"}
+                                        if not any(word in name for word in ("key", "length", "value", "body"))))
 def test_lie_to_a_write(lab, name):
     """A write that may have been carried out is never sent again: exactly one error, exactly one set at the server."""
     fake, ringside, wire = one_fake(lab)
@@ -403,4 +403,4 @@ def test_endless_reply_costs_no_memory(lab):
             wire.send(b"get key\r\n")
             read_retrieval(wire, [b"key"])
     wire.in_step()
-    assert ringside.rss() - before < 16 << 20
+    expect_growth_below(ringside, before, 16)

@@ -8,11 +8,12 @@ import os
 import pytest
 
 from fakeserver import (answer, close_instead, cut, cut_after_values, drip, extra, garbage, late, mute, rewritten, skip)
-from faults import HASTY, NEVER_DOWN, calm, fakes_of, load_of, upstream_count, wait_down, wait_until, wait_up
+from faults import (HASTY, NEVER_DOWN, calm, expect_growth_below, fakes_of, load_of, upstream_count, wait_down,
+                    wait_until, wait_up)
 
 # Requests in each phase of a storm. Builds with sanitizers are slower: fewer there.
 PHASE = int(os.environ.get("STORM_REQUESTS", "5000"))
-GROWTH_BYTES = 64 << 20
+GROWTH_MIB = 64
 MIX = "get=50,multi=15,set=20,quiet=3,delete=2,touch=2,mg=5,ms=3"
 
 
@@ -21,7 +22,7 @@ def checked(load, ringside, before_bytes):
     calm(ringside)
     totals = load.finish()
     assert totals["tokens"] == totals["connects"], totals
-    assert ringside.rss() - before_bytes < GROWTH_BYTES
+    expect_growth_below(ringside, before_bytes, GROWTH_MIB)
     return totals
 
 

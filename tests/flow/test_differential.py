@@ -15,7 +15,7 @@ import streams
 from harness import HarnessError, Wire, shorten
 from replies import ReplyStream, cas_of, masked
 
-STREAMS = int(os.environ.get("DIFF_STREAMS", "60"))
+STREAMS = int(os.environ.get("DIFF_STREAMS", "100"))
 SEED = int(os.environ.get("DIFF_SEED", "1"))
 SEGMENTS = 12
 
