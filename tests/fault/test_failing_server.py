@@ -271,7 +271,8 @@ def test_read_is_tried_again_and_not_for_ever(lab):
     ("set", b"set key 0 0 1\r\nx\r\n"), ("add", b"add new 0 0 1\r\nx\r\n"), ("append", b"append key 0 0 1\r\nx\r\n"),
     ("cas", b"cas key 0 0 1 1\r\nx\r\n"), ("delete", b"delete key\r\n"), ("incr", b"incr number 1\r\n"),
     ("decr", b"decr number 1\r\n"), ("touch", b"touch key 0\r\n"), ("gat", b"gat 0 key\r\n"),
-    ("ms", b"ms key 1\r\nx\r\n"), ("md", b"md key\r\n"), ("ma", b"ma number\r\n")])
+    ("ms", b"ms key 1\r\nx\r\n"), ("md", b"md key\r\n"), ("ma", b"ma number\r\n"),
+    ("mg", b"mg nothing v N30\r\n"), ("mg", b"mg key v T30\r\n")])
 @pytest.mark.parametrize("how", ["close", "reset", "mute"])
 def test_write_is_never_sent_twice(lab, verb, request_bytes, how):
     """It may have been carried out: there is one error, and the server has seen it once."""

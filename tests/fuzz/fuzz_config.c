@@ -80,8 +80,11 @@ static void fuzz_address(const char *data, size_t size)
 {
     struct config_address address;
     const char *error = NULL;
-    char *text = strndup(data, size);
+    /* Not strndup: it may look one byte beyond what it was given. */
+    char *text = malloc(size + 1);
     require(text != NULL);
+    memcpy(text, data, size);
+    text[size] = '\0';
     if (config_address_parse(text, 11211, true, &address, &error) == 0) {
         check_address(&address);
         config_address_fini(&address);
