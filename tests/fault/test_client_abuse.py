@@ -433,8 +433,7 @@ def test_out_of_descriptors_towards_servers(lab):
         first.in_step()
 
 
-@pytest.mark.sanitize
-def test_memory_limit(lab):
+def test_memory_limit(lab):  # not under sanitizers: they hold back freed memory
     """limits.memory: many clients with many large replies due are slowed down or refused; the process stays small."""
     ringside = lab.ringside({"workers": 1, "limits": {"memory": "48MiB"}}, servers=lab.memcacheds(1))
     other = lab.wire(ringside)

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define GREETING "version\r\n"
-#define VERSION "VERSION 1.6.18\r\n"
+#define WELCOME "VERSION 1.6.18\r\n"
 /* A test that waits for longer has failed. */
 #define PATIENCE_MS 20000
 
@@ -191,7 +191,7 @@ static void welcome(void)
     ck_assert_int_ge(peer, 0);
     let_run();
     hear(GREETING);
-    say(VERSION);
+    say(WELCOME);
     let_run();
 }
 
