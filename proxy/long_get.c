@@ -61,7 +61,7 @@ void long_get_unref(struct long_get **long_get)
 void long_get_fail(struct long_get *long_get, struct slice line)
 {
     if (long_get->error == NULL)
-        long_get->error = strndup(line.data, line.len);
+        long_get->error = slice_copy(line);
 }
 
 static void end_on_first(struct exchange *exchange)

@@ -127,7 +127,7 @@ static struct total *insert(struct totals *totals, struct slice name)
         totals->items = items;
         totals->capacity = capacity;
     }
-    char *copy = strndup(name.data, name.len);
+    char *copy = slice_copy(name);
     if (copy == NULL)
         return NULL;
     struct total *total = &totals->items[totals->count++];
@@ -173,7 +173,7 @@ void totals_add(struct totals *totals, enum stats_form form, struct slice name, 
     total->rule = rule_of(form, name);
     total->kind = kind;
     total->number = number;
-    total->text = kind == KIND_TEXT ? strndup(value.data, value.len) : NULL;
+    total->text = kind == KIND_TEXT ? slice_copy(value) : NULL;
     totals->failed |= kind == KIND_TEXT && total->text == NULL;
 }
 

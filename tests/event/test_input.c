@@ -61,9 +61,9 @@ enum { STREAMS = 3, PINS = 24 };
 struct stream {
     struct source source;
     struct input in;
-    uint64_t out;   /* position of the next byte to come out */
-    size_t piece;   /* length of the piece that is to be whole before it is consumed */
-    bool paused;    /* settled with INPUT_NO_READ: to be consumed without another read */
+    uint64_t out; /* position of the next byte to come out */
+    size_t piece; /* length of the piece that is to be whole before it is consumed */
+    bool paused;  /* settled with INPUT_NO_READ: to be consumed without another read */
 };
 
 struct world {

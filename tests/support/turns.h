@@ -76,9 +76,9 @@ static inline void patience_check(struct patience *patience, const char *conditi
         ck_abort_msg("%s:%d: still not: %s", file, line, condition);
 }
 
-#define LOOP_UNTIL(loop, condition)                                                      \
-    for (struct patience patience = patience_start(); !(condition);                      \
-         patience_check(&patience, #condition, __FILE__, __LINE__))                       \
+#define LOOP_UNTIL(loop, condition)                                 \
+    for (struct patience patience = patience_start(); !(condition); \
+         patience_check(&patience, #condition, __FILE__, __LINE__)) \
     loop_turn(loop)
 
 #endif
