@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct resolver {
     pthread_t thread;
@@ -28,6 +29,9 @@ static void look_up(struct resolve_job *job)
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     struct addrinfo *found = NULL;
     int error = getaddrinfo(job->host, port, &hints, &found);
+    /* RFC 6761, 6.3: that name is special. A minimal root may have no /etc/hosts to say so. */
+    if (error != 0 && strcasecmp(job->host, "localhost") == 0)
+        error = getaddrinfo("127.0.0.1", port, &hints, &found);
     if (error != 0) {
         job->error = gai_strerror(error);
         return;

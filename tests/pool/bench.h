@@ -6,6 +6,7 @@
 #ifndef RINGSIDE_TESTS_POOL_BENCH_H
 #define RINGSIDE_TESTS_POOL_BENCH_H
 
+#include "base/log.h"
 #include "pool/connection.h"
 #include "pool/health.h"
 #include "pool/upstream.h"
@@ -117,6 +118,7 @@ static const struct upstream_settings bench_settings = {
 static inline void bench_init_named(struct bench *bench, const char *host, const struct upstream_settings *settings)
 {
     memset(bench, 0, sizeof *bench);
+    log_configure(LOG_LEVEL_ERROR, false);
     uint16_t port;
     bench->listener = peer_listen(&port);
     bench->peer = -1;

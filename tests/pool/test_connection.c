@@ -1,452 +1,541 @@
 /*
- * A connection to a server, over loopback: the test is the server, and speaks between turns of the loop. What is proven:
- * replies go to their requests, whatever is late, garbage, cut off or unasked for.
+ * Tests of pool/connection against a server that the test plays itself: replies go to their requests, and whatever is
+ * late, garbage, cut off or unasked for goes to nobody. Failures are in test_failures.c.
  */
 #include "pool/connection.h"
 
-#include "event/mailbox.h"
-#include "pool/health.h"
-#include "pool/upstream.h"
+#include "tests/pool/bench.h"
+#include "tests/support/random.h"
+#include "tests/support/suite.h"
 
-#include <arpa/inet.h>
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define GREETING "version\r\n"
-#define WELCOME "VERSION 1.6.18\r\n"
-/* A test that waits for longer has failed. */
-#define PATIENCE_MS 20000
-
-/* What has become of a call. */
-struct outcome {
-    char reply[256];
-    size_t reply_len;
-    bool done;
-    bool failed;
-    struct call_failure failure;
-    bool refuse; /* on_reply is to say that the reply is not its own */
-};
-
-static struct loop loop;
-static struct mailbox mailbox;
-static struct memory memory;
-static struct input_shared input;
-static struct upstream_context context;
-static struct health *health;
-static struct server *server;
-static struct upstream *upstream;
-static int listening, peer;
-static unsigned downs;
-
-static bool on_reply(struct call *call, const struct call_reply *reply)
-{
-    struct outcome *outcome = call->owner;
-    if (outcome->refuse)
-        return false;
-    ck_assert_uint_le(outcome->reply_len + reply->len, sizeof outcome->reply);
-    memcpy(outcome->reply + outcome->reply_len, reply->data, reply->len);
-    outcome->reply_len += reply->len;
-    outcome->done = reply->final;
-    return true;
-}
-
-static void on_failed(struct call *call, const struct call_failure *failure)
-{
-    struct outcome *outcome = call->owner;
-    outcome->failed = true;
-    outcome->failure = *failure;
-}
-
-static const struct call_methods methods = {on_reply, on_failed};
-
-static void on_down(void *counter, struct server *down)
-{
-    (void)down;
-    ++*(unsigned *)counter;
-}
-
-static void setup_with(uint32_t timeout_ms, uint32_t failures)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    listening = socket(AF_INET, SOCK_STREAM, 0);
-    ck_assert_int_eq(bind(listening, (struct sockaddr *)&address, len), 0);
-    ck_assert_int_eq(listen(listening, 8), 0);
-    ck_assert_int_eq(getsockname(listening, (struct sockaddr *)&address, &len), 0);
-    ck_assert_int_eq(loop_init(&loop), 0);
-    ck_assert_int_eq(mailbox_init(&mailbox, &loop), 0);
-    memory_init(&memory, SIZE_MAX);
-    input_shared_init(&input, &memory);
-    upstream_context_init(&context, &loop, &mailbox, &memory, &input, NULL, 0);
-    downs = 0;
-    health = health_create("main", on_down, &downs);
-    health_configure(health, &(struct health_settings){failures, 50, 100, 100, 100}, 1);
-    const struct server_identity identity = {"main", "fake", "127.0.0.1", ntohs(address.sin_port), false};
-    server = server_create(&identity, 0, 1, health);
-    const struct upstream_settings settings = {1, 2000, timeout_ms, failures};
-    upstream = upstream_create(&context, server, &settings);
-    ck_assert_ptr_nonnull(upstream);
-    peer = -1;
-}
-
-static void setup(void)
-{
-    setup_with(5000, 3);
-}
-
-static void setup_impatient(void)
-{
-    setup_with(500, 3);
-}
-
-static void teardown(void)
-{
-    upstream_destroy(&upstream);
-    loop_settle(&loop);
-    server_destroy(&server);
-    health_destroy(&health);
-    upstream_context_fini(&context);
-    input_shared_fini(&input);
-    memory_fini(&memory);
-    mailbox_fini(&mailbox);
-    loop_fini(&loop);
-    close(listening);
-    if (peer >= 0)
-        close(peer);
-}
-
-/* ---- The loop ---- */
-
-static struct wheel_timer tick;
-static const bool *awaited;
-static int ticks_left;
-
-static void on_tick(struct wheel_timer *timer)
-{
-    if (*awaited || --ticks_left <= 0)
-        loop_stop(&loop);
-    else
-        loop_arm(&loop, timer, 1);
-}
-
-static void run(const bool *until, int most_ms)
-{
-    awaited = until;
-    ticks_left = most_ms;
-    wheel_timer_init(&tick, on_tick);
-    loop.now_us = 0;
-    loop_arm(&loop, &tick, 1);
-    loop.stopping = false;
-    loop_run(&loop);
-    loop_disarm(&loop, &tick);
-}
-
-static void await(const bool *until)
-{
-    run(until, PATIENCE_MS);
-    ck_assert(*until);
-}
-
-/* Lets the loop do what there is to do. */
-static void let_run(void)
-{
-    static const bool never = false;
-    run(&never, 30);
-}
-
-/* ---- The server ---- */
-
-static void say(const char *text)
-{
-    ck_assert_int_eq(write(peer, text, strlen(text)), (ssize_t)strlen(text));
-}
-
-/* Reads exactly this. */
-static void hear(const char *text)
-{
-    char heard[1024];
-    size_t len = strlen(text);
-    for (size_t n = 0; n < len;) {
-        ssize_t got = read(peer, heard + n, len - n);
-        ck_assert_int_gt(got, 0);
-        n += (size_t)got;
-    }
-    ck_assert_int_eq(memcmp(heard, text, len), 0);
-}
-
-static void expect_end(void)
-{
-    char byte;
-    ck_assert_int_le(read(peer, &byte, 1), 0);
-    close(peer);
-    peer = -1;
-}
-
-static void welcome(void)
-{
-    let_run();
-    peer = accept(listening, NULL, NULL);
-    ck_assert_int_ge(peer, 0);
-    let_run();
-    hear(GREETING);
-    say(WELCOME);
-    let_run();
-}
-
-static struct call *ask(struct outcome *outcome, enum verb verb, const char *request)
-{
-    struct call *call = upstream_call(upstream, 0, verb, &methods, outcome);
-    ck_assert_ptr_nonnull(call);
-    call->whole = verb == VERB_GET;
-    ck_assert(chain_append_copy(call_out(call), &memory, request, strlen(request)));
-    upstream_send(call);
-    return call;
-}
-
-static void expect_reply(const struct outcome *outcome, const char *reply)
-{
-    ck_assert(outcome->done);
-    ck_assert(!outcome->failed);
-    ck_assert_uint_eq(outcome->reply_len, strlen(reply));
-    ck_assert_int_eq(memcmp(outcome->reply, reply, outcome->reply_len), 0);
-}
-
-/* ---- The tests ---- */
 
 START_TEST(replies_go_to_their_requests_in_order)
 {
-    struct outcome a = {0}, b = {0}, c = {0};
-    ask(&a, VERB_GET, "get a\r\n");
-    ask(&b, VERB_SET, "set b 0 0 1\r\nx\r\n");
-    ask(&c, VERB_GET, "get c\r\n");
-    welcome();
-    hear("get a\r\nset b 0 0 1\r\nx\r\nget c\r\n");
-    say("VALUE a 0 1\r\n1\r\nEND\r\nSTO");
-    await(&a.done);
+    struct bench bench;
+    struct outcome a, b, c;
+    bench_init(&bench);
+    bench_ask(&bench, &a, VERB_GET, "get a\r\n");
+    bench_ask(&bench, &b, VERB_SET, "set b 0 0 1\r\nx\r\n");
+    bench_ask(&bench, &c, VERB_GET, "get c\r\n");
+    bench_welcome(&bench);
+    bench_expect(&bench, "get a\r\nset b 0 0 1\r\nx\r\nget c\r\n");
+    bench_say(&bench, "VALUE a 0 1\r\n1\r\nEND\r\nSTO");
+    bench_await(&bench, &a);
+    loop_turns(&bench.loop, 3);
     ck_assert(!b.done);
-    say("RED\r\nEND\r\n");
-    await(&c.done);
-    expect_reply(&a, "VALUE a 0 1\r\n1\r\nEND\r\n");
-    expect_reply(&b, "STORED\r\n");
-    expect_reply(&c, "END\r\n");
-    ck_assert_uint_eq(server->version, server_version_pack("1.6.18", 6));
+    bench_say(&bench, "RED\r\nEND\r\n");
+    bench_await(&bench, &c);
+    ck_assert_int_eq(a.ended_as, 1);
+    ck_assert_int_eq(b.ended_as, 2);
+    ck_assert_int_eq(c.ended_as, 3);
+    bench_expect_reply(&bench, &a, "VALUE a 0 1\r\n1\r\nEND\r\n");
+    bench_expect_reply(&bench, &b, "STORED\r\n");
+    bench_expect_reply(&bench, &c, "END\r\n");
+    bench_fini(&bench);
 }
 END_TEST
 
-START_TEST(nothing_but_the_greeting_before_the_version_is_known)
+/* ---- The greeting ---- */
+
+START_TEST(nothing_but_the_greeting_leaves_before_the_version_is_known)
 {
-    struct outcome a = {0};
-    ask(&a, VERB_MG, "mg a v\r\n");
-    let_run();
-    peer = accept(listening, NULL, NULL);
-    let_run();
-    char heard[64];
-    ck_assert_int_eq(recv(peer, heard, sizeof heard, 0), (ssize_t)strlen(GREETING));
-    ck_assert_int_lt(recv(peer, heard, sizeof heard, MSG_DONTWAIT), 0);
-    say("VERSION 1.4.25\r\n");
-    await(&a.failed);
-    ck_assert(a.failure.unsent);
-    ck_assert(!server_knows_meta(server));
+    struct bench bench;
+    struct outcome a;
+    bench_init(&bench);
+    bench_ask(&bench, &a, VERB_GET, "get a\r\n");
+    bench.peer = peer_accept(&bench.loop, bench.listener);
+    bench_expect(&bench, BENCH_GREETING);
+    peer_expect_nothing(&bench.loop, bench.peer);
+    bench_say(&bench, BENCH_WELCOME);
+    bench_expect(&bench, "get a\r\n");
+    ck_assert_uint_eq(bench.server->version, server_version_pack("1.6.18", 6));
+    bench_say(&bench, "END\r\n");
+    bench_expect_reply(&bench, &a, "END\r\n");
+    bench_fini(&bench);
 }
 END_TEST
 
-START_TEST(a_late_reply_is_dropped_in_its_place)
+START_TEST(a_known_server_gets_greeting_and_request_together)
 {
-    struct outcome late = {0}, next = {0};
-    ask(&late, VERB_GET, "get a\r\n");
-    welcome();
-    hear("get a\r\n");
-    await(&late.failed);
-    ck_assert_int_eq(late.failure.reason, CALL_FAILURE_TIMEOUT);
-    ck_assert(!late.failure.unsent);
-    ask(&next, VERB_GET, "get b\r\n");
-    let_run();
-    hear("get b\r\n");
-    say("VALUE a 0 1\r\n1\r\nEND\r\nVALUE b 0 1\r\n2\r\nEND\r\n");
-    await(&next.done);
-    expect_reply(&next, "VALUE b 0 1\r\n2\r\nEND\r\n");
-    ck_assert_uint_eq(late.reply_len, 0);
-    ck_assert_uint_eq(counter_read(&upstream->stats->late_replies), 1);
+    struct bench bench;
+    struct outcome a;
+    bench_init(&bench);
+    bench.server->version = server_version_pack("1.6.18", 6);
+    bench_ask(&bench, &a, VERB_GET, "get a\r\n");
+    bench.peer = peer_accept(&bench.loop, bench.listener);
+    bench_expect(&bench, BENCH_GREETING "get a\r\n");
+    bench_say(&bench, "VERSION 1.6.21\r\nEND\r\n");
+    bench_expect_reply(&bench, &a, "END\r\n");
+    ck_assert_uint_eq(bench.server->version, server_version_pack("1.6.21", 6));
+    bench_fini(&bench);
 }
 END_TEST
 
-START_TEST(a_call_after_one_that_timed_out_has_its_own_deadline)
+START_TEST(an_old_server_gets_no_meta_command)
 {
-    struct outcome first = {0}, second = {0};
-    ask(&first, VERB_GET, "get a\r\n");
-    welcome();
-    await(&first.failed);
-    ask(&second, VERB_GET, "get b\r\n");
-    await(&second.failed);
-    ck_assert_int_eq(second.failure.reason, CALL_FAILURE_TIMEOUT);
-    /* The connection is given up only when nothing moves for a second: it is the same one. */
-    hear("get a\r\nget b\r\n");
+    struct bench bench;
+    struct outcome a, b;
+    bench_init(&bench);
+    bench_ask(&bench, &a, VERB_GET, "get a\r\n");
+    bench_ask(&bench, &b, VERB_MS, "ms b 1\r\nx\r\n");
+    bench.peer = peer_accept(&bench.loop, bench.listener);
+    bench_expect(&bench, BENCH_GREETING);
+    bench_say(&bench, "VERSION 1.4.25\r\n");
+    bench_expect_failure(&bench, &a, CALL_FAILURE_RESET, true);
+    bench_expect_failure(&bench, &b, CALL_FAILURE_RESET, true);
+    peer_expect_end(&bench.loop, bench.peer);
+    bench_fini(&bench);
 }
 END_TEST
 
-START_TEST(an_abandoned_call_keeps_its_place)
+START_TEST(an_old_server_gets_all_other_commands)
 {
-    struct outcome gone = {0}, next = {0};
-    struct call *call = ask(&gone, VERB_GET, "get a\r\n");
-    ask(&next, VERB_GET, "get b\r\n");
-    call_abandon(&call);
-    ck_assert_ptr_null(call);
-    welcome();
-    hear("get a\r\nget b\r\n");
-    say("VALUE a 0 1\r\n1\r\nEND\r\nEND\r\n");
-    await(&next.done);
-    expect_reply(&next, "END\r\n");
-    ck_assert(!gone.done && !gone.failed);
+    struct bench bench;
+    struct outcome a;
+    bench_init(&bench);
+    bench_ask(&bench, &a, VERB_GET, "get a\r\n");
+    bench.peer = peer_accept(&bench.loop, bench.listener);
+    bench_expect(&bench, BENCH_GREETING);
+    bench_say(&bench, "VERSION 1.4.25\r\n");
+    bench_expect(&bench, "get a\r\n");
+    bench_say(&bench, "END\r\n");
+    bench_expect_reply(&bench, &a, "END\r\n");
+    bench_fini(&bench);
 }
 END_TEST
 
-static const char *const lies[] = {
-    "STORED\r\n", "rubbish\r\n", "VALUE a 0 1\r\nxyz\r\nEND\r\n", "VALUE a 0 1 7\r\nx\r\nEND\r\n", "\r\n",
+static const char *const bad_welcomes[] = {
+    "STORED\r\n", "ERROR\r\n", "HTTP/1.1 400 Bad Request\r\n", "SERVER_ERROR busy\r\n", "\r\n", "END\r\n",
+};
+
+START_TEST(a_peer_that_does_not_welcome_gets_no_request)
+{
+    struct bench bench;
+    struct outcome a;
+    bench_init(&bench);
+    bench_ask(&bench, &a, VERB_SET, "set a 0 0 1\r\nx\r\n");
+    bench.peer = peer_accept(&bench.loop, bench.listener);
+    bench_expect(&bench, BENCH_GREETING);
+    bench_say(&bench, bad_welcomes[_i]);
+    bench_expect_failure(&bench, &a, CALL_FAILURE_PROTOCOL, true);
+    peer_expect_end(&bench.loop, bench.peer);
+    ck_assert_uint_eq(bench.server->version, 0);
+    bench_fini(&bench);
+}
+END_TEST
+
+/* ---- Many calls ---- */
+
+enum { CALLS = 300 };
+
+/* A call, and what the server will answer it. */
+struct dialogue {
+    struct outcome outcome;
+    char *reply;
+    size_t reply_len;
+    bool abandoned;
+};
+
+static void dialogue_init(struct dialogue *dialogue, uint64_t *random, enum verb verb, int number)
+{
+    size_t value = random_below(random, 10) == 0 ? random_below(random, 200000) : random_size(random, 4000);
+    dialogue->reply = malloc(value + 100);
+    ck_assert_ptr_nonnull(dialogue->reply);
+    if (verb != VERB_GET) {
+        dialogue->reply_len = (size_t)sprintf(dialogue->reply, number % 2 ? "STORED\r\n" : "NOT_STORED\r\n");
+        return;
+    }
+    size_t head = 0;
+    if (number % 5 != 0) {
+        head = (size_t)sprintf(dialogue->reply, "VALUE key:%d 0 %zu\r\n", number, value);
+        for (size_t i = 0; i < value; i++)
+            dialogue->reply[head + i] = (char)('a' + (number + (int)i) % 26);
+        head += value;
+        memcpy(dialogue->reply + head, "\r\n", 2);
+        head += 2;
+    }
+    memcpy(dialogue->reply + head, "END\r\n", 5);
+    dialogue->reply_len = head + 5;
+}
+
+static void dialogue_check(struct dialogue *dialogue)
+{
+    struct outcome *outcome = &dialogue->outcome;
+    if (dialogue->abandoned) {
+        ck_assert(!outcome->done && !outcome->failed);
+    } else {
+        ck_assert(outcome->done);
+        ck_assert_uint_eq(outcome->reply_len, dialogue->reply_len);
+        ck_assert_int_eq(memcmp(outcome->reply, dialogue->reply, dialogue->reply_len), 0);
+        ck_assert_int_eq(outcome->firsts, outcome->lasts);
+        ck_assert_int_le(outcome->firsts, 2);
+    }
+    outcome_fini(outcome);
+    free(dialogue->reply);
+}
+
+static size_t ask_some(struct bench *bench, struct dialogue *dialogues, int from, int to, uint64_t *random)
+{
+    size_t bytes = 0;
+    for (int i = from; i < to; i++) {
+        char request[64];
+        enum verb verb = random_below(random, 3) == 0 ? VERB_SET : VERB_GET;
+        bytes += (size_t)sprintf(request, verb == VERB_SET ? "set key:%d 0 0 1\r\nx\r\n" : "get key:%d\r\n", i);
+        struct call *call = bench_ask(bench, &dialogues[i].outcome, verb, request);
+        dialogue_init(&dialogues[i], random, verb, i);
+        dialogues[i].abandoned = random_below(random, 8) == 0;
+        if (dialogues[i].abandoned)
+            call_abandon(&call);
+    }
+    return bytes;
+}
+
+/* The server writes its replies in pieces of any size, behind each other; some calls have been given up meanwhile. */
+START_TEST(hundreds_of_pipelined_calls_get_their_own_replies)
+{
+    static struct dialogue dialogues[CALLS];
+    struct bench bench;
+    uint64_t random = (uint64_t)_i + 1;
+    bench_init(&bench);
+    size_t asked_bytes = ask_some(&bench, dialogues, 0, CALLS / 2, &random);
+    bench_welcome(&bench);
+    asked_bytes += ask_some(&bench, dialogues, CALLS / 2, CALLS, &random);
+    char *requests = malloc(asked_bytes);
+    ck_assert_ptr_nonnull(requests);
+    peer_read(&bench.loop, bench.peer, requests, asked_bytes);
+    free(requests);
+    for (int i = 0; i < CALLS; i++) {
+        for (size_t at = 0; at < dialogues[i].reply_len;) {
+            size_t left = dialogues[i].reply_len - at;
+            size_t part = random_size(&random, left);
+            peer_say_bytes(&bench.loop, bench.peer, dialogues[i].reply + at, part);
+            if (random_below(&random, 4) == 0)
+                loop_turn(&bench.loop);
+            at += part;
+        }
+    }
+    struct outcome last;
+    bench_ask(&bench, &last, VERB_GET, "get last\r\n");
+    bench_expect(&bench, "get last\r\n");
+    bench_say(&bench, "END\r\n");
+    bench_expect_reply(&bench, &last, "END\r\n");
+    for (int i = 0; i < CALLS; i++)
+        dialogue_check(&dialogues[i]);
+    ck_assert_uint_eq(counter_read(&bench.upstream->stats->connections_opened), 1);
+    bench_fini(&bench);
+}
+END_TEST
+
+/* ---- Pieces ---- */
+
+START_TEST(value_and_end_come_together_only_where_that_is_wanted)
+{
+    struct bench bench;
+    struct outcome together, apart;
+    bench_init(&bench);
+    bench_ask(&bench, &together, VERB_GET, "get a\r\n");
+    struct call *call = bench_ask(&bench, &apart, VERB_GET, "get b\r\n");
+    call->whole = false;
+    bench_welcome(&bench);
+    bench_say(&bench, "VALUE a 0 1\r\n1\r\nEN");
+    loop_turns(&bench.loop, 3);
+    ck_assert_int_eq(together.pieces, 0);
+    bench_say(&bench, "D\r\nVALUE b 0 1\r\n2\r\nEND\r\n");
+    bench_await(&bench, &apart);
+    ck_assert(together.whole);
+    ck_assert_int_eq(together.pieces, 1);
+    ck_assert(!apart.whole);
+    ck_assert_int_eq(apart.pieces, 2);
+    ck_assert_int_eq(apart.firsts, 2);
+    ck_assert_int_eq(apart.lasts, 2);
+    bench_expect_reply(&bench, &together, "VALUE a 0 1\r\n1\r\nEND\r\n");
+    bench_expect_reply(&bench, &apart, "VALUE b 0 1\r\n2\r\nEND\r\n");
+    bench_fini(&bench);
+}
+END_TEST
+
+START_TEST(a_value_whose_reply_does_not_end_with_it_comes_alone)
+{
+    struct bench bench;
+    struct outcome a;
+    bench_init(&bench);
+    bench_ask(&bench, &a, VERB_GET, "get a b\r\n");
+    bench_welcome(&bench);
+    bench_say(&bench, "VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\nEND\r\n");
+    bench_await(&bench, &a);
+    ck_assert_int_eq(a.pieces, 2); /* the second one with its END */
+    ck_assert_int_eq(a.firsts, 2);
+    bench_expect_reply(&bench, &a, "VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\nEND\r\n");
+    bench_fini(&bench);
+}
+END_TEST
+
+/* head, a block of x's, tail; malloc'ed. */
+static char *make_value(const char *head, size_t len, const char *tail)
+{
+    size_t head_len = strlen(head);
+    char *text = malloc(head_len + len + strlen(tail) + 1);
+    ck_assert_ptr_nonnull(text);
+    memcpy(text, head, head_len);
+    memset(text + head_len, 'x', len);
+    strcpy(text + head_len + len, tail);
+    return text;
+}
+
+START_TEST(a_large_body_comes_in_pieces_as_it_arrives)
+{
+    struct bench bench;
+    struct outcome a;
+    bench_init(&bench);
+    bench_ask(&bench, &a, VERB_GET, "get a\r\n");
+    bench_welcome(&bench);
+    char *reply = make_value("VALUE a 0 300000\r\n", 300000, "\r\nEND\r\n");
+    peer_say_bytes(&bench.loop, bench.peer, reply, 100000);
+    LOOP_UNTIL(&bench.loop, a.reply_len == 100000);
+    ck_assert_int_eq(a.firsts, 1);
+    ck_assert_int_eq(a.lasts, 0);
+    ck_assert(!a.done);
+    /* Its last bytes one by one: CR and LF of the block apart. */
+    size_t len = strlen(reply);
+    peer_say_bytes(&bench.loop, bench.peer, reply + 100000, len - 100000 - 8);
+    for (size_t at = len - 8; at < len; at++) {
+        ck_assert(!a.done);
+        peer_say_bytes(&bench.loop, bench.peer, reply + at, 1);
+        loop_turns(&bench.loop, 3);
+    }
+    bench_await(&bench, &a);
+    ck_assert_int_gt(a.pieces, 3);
+    ck_assert_int_eq(a.firsts, 2); /* the value's, and END */
+    ck_assert_int_eq(a.lasts, 2);
+    bench_expect_reply(&bench, &a, reply);
+    free(reply);
+    bench_fini(&bench);
+}
+END_TEST
+
+START_TEST(a_body_as_large_as_a_block_comes_whole)
+{
+    struct bench bench;
+    struct outcome a;
+    bench_init(&bench);
+    bench_ask(&bench, &a, VERB_GET, "get a\r\n");
+    bench_welcome(&bench);
+    char *reply = make_value("VALUE a 0 65516\r\n", 65516, "\r\nEND\r\n"); /* 17 + 65516 + 2 = 65535 */
+    bench_say(&bench, reply);
+    bench_await(&bench, &a);
+    ck_assert_int_eq(a.firsts, 2);
+    ck_assert_int_eq(a.pieces, 2);
+    bench_expect_reply(&bench, &a, reply);
+    free(reply);
+    bench_fini(&bench);
+}
+END_TEST
+
+START_TEST(a_large_body_without_its_end_ends_the_connection)
+{
+    struct bench bench;
+    struct outcome a, b;
+    bench_init(&bench);
+    bench_ask(&bench, &a, VERB_GET, "get a\r\n");
+    bench_ask(&bench, &b, VERB_GET, "get b\r\n");
+    bench_welcome(&bench);
+    char *reply = make_value("VALUE a 0 300000\r\n", 300001, "\nEND\r\n");
+    bench_say(&bench, reply);
+    bench_expect_failure(&bench, &a, CALL_FAILURE_PROTOCOL, false);
+    bench_expect_failure(&bench, &b, CALL_FAILURE_PROTOCOL, false);
+    free(reply);
+    bench_fini(&bench);
+}
+END_TEST
+
+/* ---- What must not be ---- */
+
+static const struct {
+    enum verb verb;
+    const char *request;
+    const char *reply;
+} lies[] = {
+    {VERB_GET, "get a\r\n", "STORED\r\n"},
+    {VERB_GET, "get a\r\n", "rubbish\r\n"},
+    {VERB_GET, "get a\r\n", "VALUE a 0 1\r\nxyz\r\nEND\r\n"},
+    {VERB_GET, "get a\r\n", "VALUE a 0 3\r\nx\r\nEND\r\n"},
+    {VERB_GET, "get a\r\n", "VALUE a 0 1 7\r\nx\r\nEND\r\n"},
+    {VERB_GET, "get a\r\n", "VALUE a 0 -1\r\nx\r\nEND\r\n"},
+    {VERB_GET, "get a\r\n", "\r\n"},
+    {VERB_GET, "get a\r\n", "END\n"},
+    {VERB_GETS, "gets a\r\n", "VALUE a 0 1\r\nx\r\nEND\r\n"},
+    {VERB_SET, "set a 0 0 1\r\nx\r\n", "END\r\n"},
+    {VERB_SET, "set a 0 0 1\r\nx\r\n", "ERROR\r\n"},
+    {VERB_DELETE, "delete a\r\n", "STORED\r\n"},
+    {VERB_INCR, "incr a 1\r\n", "12x\r\n"},
+    {VERB_MG, "mg a v\r\n", "VA 1\r\nxy\r\n"},
 };
 
 START_TEST(an_unlawful_reply_ends_the_connection)
 {
-    struct outcome a = {0}, b = {0};
-    ask(&a, VERB_GET, "get a\r\n");
-    ask(&b, VERB_GET, "get b\r\n");
-    welcome();
-    hear("get a\r\nget b\r\n");
-    say(lies[_i]);
-    await(&b.failed);
-    ck_assert(a.failed);
-    ck_assert_int_eq(a.failure.reason, CALL_FAILURE_PROTOCOL);
-    ck_assert_int_eq(b.failure.reason, CALL_FAILURE_PROTOCOL);
-    ck_assert(!b.failure.unsent);
-    expect_end();
+    struct bench bench;
+    struct outcome a, b;
+    bench_init(&bench);
+    bench_ask(&bench, &a, lies[_i].verb, lies[_i].request);
+    bench_ask(&bench, &b, VERB_GET, "get b\r\n");
+    bench_welcome(&bench);
+    bench_expect(&bench, lies[_i].request);
+    bench_expect(&bench, "get b\r\n");
+    bench_say(&bench, lies[_i].reply);
+    bench_expect_failure(&bench, &a, CALL_FAILURE_PROTOCOL, false);
+    bench_expect_failure(&bench, &b, CALL_FAILURE_PROTOCOL, false);
+    peer_expect_end(&bench.loop, bench.peer);
+    ck_assert_uint_eq(counter_read(&bench.upstream->stats->errors_protocol), 3 - 1);
+    bench_fini(&bench);
 }
 END_TEST
 
 START_TEST(a_reply_that_its_owner_does_not_know_ends_the_connection)
 {
-    struct outcome a = {.refuse = true}, b = {0};
-    ask(&a, VERB_GET, "get a\r\n");
-    ask(&b, VERB_GET, "get b\r\n");
-    welcome();
-    say("VALUE z 0 1\r\n1\r\nEND\r\nEND\r\n");
-    await(&b.failed);
-    ck_assert(a.failed && !b.done);
-    ck_assert_int_eq(b.failure.reason, CALL_FAILURE_PROTOCOL);
+    struct bench bench;
+    struct outcome a, b;
+    bench_init(&bench);
+    bench_ask(&bench, &a, VERB_GET, "get a\r\n");
+    a.refuse = true;
+    bench_ask(&bench, &b, VERB_GET, "get b\r\n");
+    bench_welcome(&bench);
+    bench_expect(&bench, "get a\r\nget b\r\n");
+    bench_say(&bench, "VALUE z 0 1\r\n1\r\nEND\r\nEND\r\n");
+    bench_expect_failure(&bench, &b, CALL_FAILURE_PROTOCOL, false);
+    bench_expect_failure(&bench, &a, CALL_FAILURE_PROTOCOL, false);
+    peer_expect_end(&bench.loop, bench.peer);
+    bench_fini(&bench);
 }
 END_TEST
 
+/* Right behind the last reply, or later; either way the next request gets a new connection. */
 START_TEST(bytes_that_nobody_asked_for_end_the_connection)
 {
-    struct outcome a = {0}, b = {0};
-    ask(&a, VERB_GET, "get a\r\n");
-    welcome();
-    hear("get a\r\n");
-    say("END\r\nEND\r\n");
-    await(&a.done);
-    let_run();
-    expect_end();
-    ask(&b, VERB_GET, "get b\r\n");
-    welcome();
-    hear("get b\r\n");
-    say("END\r\n");
-    await(&b.done);
-    expect_reply(&b, "END\r\n");
+    struct bench bench;
+    struct outcome a, b;
+    bench_init(&bench);
+    bench_ask(&bench, &a, VERB_GET, "get a\r\n");
+    bench_welcome(&bench);
+    bench_expect(&bench, "get a\r\n");
+    bench_say(&bench, _i == 0 ? "END\r\nEND\r\n" : "END\r\n");
+    bench_expect_reply(&bench, &a, "END\r\n");
+    if (_i == 1)
+        bench_say(&bench, "E");
+    peer_expect_end(&bench.loop, bench.peer);
+    bench_ask(&bench, &b, VERB_GET, "get b\r\n");
+    bench_welcome(&bench);
+    bench_expect(&bench, "get b\r\n");
+    bench_say(&bench, "END\r\n");
+    bench_expect_reply(&bench, &b, "END\r\n");
+    bench_fini(&bench);
 }
 END_TEST
 
-START_TEST(unsent_is_exact)
+START_TEST(an_abandoned_call_keeps_its_place)
 {
-    struct outcome sent = {0}, unsent = {0};
-    ask(&sent, VERB_SET, "set a 0 0 1\r\nx\r\n");
-    welcome();
-    hear("set a 0 0 1\r\nx\r\n");
-    close(peer);
-    peer = -1;
-    ask(&unsent, VERB_SET, "set b 0 0 1\r\nx\r\n");
-    /* The end is seen in the same turn as, or before, the second request would leave. */
-    await(&sent.failed);
-    ck_assert_int_eq(sent.failure.reason, CALL_FAILURE_RESET);
-    ck_assert(!sent.failure.unsent);
-    await(&unsent.failed);
+    struct bench bench;
+    struct outcome gone, next;
+    bench_init(&bench);
+    struct call *call = bench_ask(&bench, &gone, VERB_GET, "get a\r\n");
+    bench_ask(&bench, &next, VERB_GET, "get b\r\n");
+    call_abandon(&call);
+    ck_assert_ptr_null(call);
+    call_abandon(&call); /* nothing any more, and lawful */
+    bench_welcome(&bench);
+    bench_expect(&bench, "get a\r\nget b\r\n");
+    bench_say(&bench, "VALUE a 0 1\r\n1\r\nEND\r\nEND\r\n");
+    bench_expect_reply(&bench, &next, "END\r\n");
+    ck_assert(!gone.done && !gone.failed);
+    bench_fini(&bench);
 }
 END_TEST
 
-START_TEST(an_idle_connection_closed_by_its_server_is_no_failure)
+/* Also the reply to a call that nobody waits for has to be lawful. */
+START_TEST(an_unlawful_reply_to_an_abandoned_call_ends_the_connection)
 {
-    struct outcome a = {0}, b = {0};
-    ask(&a, VERB_GET, "get a\r\n");
-    welcome();
-    hear("get a\r\n");
-    say("END\r\n");
-    await(&a.done);
-    close(peer);
-    let_run();
-    ck_assert_uint_eq(upstream->failures, 0);
-    ask(&b, VERB_GET, "get b\r\n");
-    welcome();
-    hear("get b\r\n");
-    say("END\r\n");
-    await(&b.done);
+    struct bench bench;
+    struct outcome gone, next;
+    bench_init(&bench);
+    struct call *call = bench_ask(&bench, &gone, VERB_GET, "get a\r\n");
+    bench_ask(&bench, &next, VERB_GET, "get b\r\n");
+    call_abandon(&call);
+    bench_welcome(&bench);
+    bench_expect(&bench, "get a\r\nget b\r\n");
+    bench_say(&bench, "STORED\r\nEND\r\n");
+    bench_expect_failure(&bench, &next, CALL_FAILURE_PROTOCOL, false);
+    ck_assert(!gone.failed);
+    bench_fini(&bench);
 }
 END_TEST
 
-START_TEST(a_refused_connection_ejects_at_once)
-{
-    close(listening);
-    struct outcome a = {0};
-    ask(&a, VERB_SET, "set a 0 0 1\r\nx\r\n");
-    await(&a.failed);
-    listening = socket(AF_INET, SOCK_STREAM, 0);
-    ck_assert_int_eq(a.failure.reason, CALL_FAILURE_REFUSED);
-    ck_assert(a.failure.unsent);
-    ck_assert(server_is_down(server));
-    ck_assert_uint_eq(downs, 1);
-}
-END_TEST
+/* ---- What is counted ---- */
 
-START_TEST(late_replies_are_no_sign_of_health)
+START_TEST(counters_tell_what_has_happened)
 {
-    struct outcome calls[3];
-    memset(calls, 0, sizeof calls);
-    for (int i = 0; i < 3; i++) {
-        ask(&calls[i], VERB_GET, "get a\r\n");
-        if (i == 0)
-            welcome();
-        await(&calls[i].failed);
-        say("END\r\n");
-        let_run();
+    struct bench bench;
+    struct outcome outcomes[6];
+    static const struct {
+        enum verb verb;
+        const char *request, *reply;
+    } rows[] = {
+        {VERB_GET, "get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n"}, {VERB_GET, "get b\r\n", "END\r\n"},
+        {VERB_MG, "mg c v\r\n", "VA 1\r\n1\r\n"},               {VERB_MG, "mg d v\r\n", "EN\r\n"},
+        {VERB_SET, "set e 0 0 1\r\nx\r\n", "SERVER_ERROR out of memory storing object\r\n"},
+        {VERB_MG, "mg f k\r\n", "HD kf\r\n"},
+    };
+    bench_init(&bench);
+    for (int i = 0; i < 6; i++)
+        bench_ask(&bench, &outcomes[i], rows[i].verb, rows[i].request);
+    bench_welcome(&bench);
+    size_t out = strlen(BENCH_GREETING), in = strlen(BENCH_WELCOME);
+    for (int i = 0; i < 6; i++) {
+        bench_say(&bench, rows[i].reply);
+        bench_expect_reply(&bench, &outcomes[i], rows[i].reply);
+        out += strlen(rows[i].request);
+        in += strlen(rows[i].reply);
     }
-    ck_assert(server_is_down(server));
+    const struct server_stats *stats = bench.upstream->stats;
+    ck_assert_uint_eq(counter_read(&stats->requests), 6);
+    ck_assert_uint_eq(counter_read(&stats->hits), 3);
+    ck_assert_uint_eq(counter_read(&stats->misses), 2);
+    ck_assert_uint_eq(counter_read(&stats->errors_server), 1);
+    ck_assert_uint_eq(counter_read(&stats->bytes_out), out);
+    ck_assert_uint_eq(counter_read(&stats->bytes_in), in);
+    ck_assert_uint_eq(counter_read(&stats->connections_opened), 1);
+    ck_assert_uint_eq(counter_read(&stats->connections_closed), 0);
+    ck_assert_uint_eq(counter_read(&stats->queue), 0);
+    const struct histogram *latency = atomic_load(&stats->latency);
+    ck_assert_uint_eq(histogram_count(latency), 6); /* the greeting is nobody's request */
+    bench_hang_up(&bench);
+    LOOP_UNTIL(&bench.loop, counter_read(&stats->connections_closed) == 1);
+    bench_fini(&bench);
 }
 END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("connection");
-    TCase *patient = tcase_create("patient");
-    tcase_add_checked_fixture(patient, setup, teardown);
-    tcase_set_timeout(patient, 60);
-    tcase_add_test(patient, replies_go_to_their_requests_in_order);
-    tcase_add_test(patient, nothing_but_the_greeting_before_the_version_is_known);
-    tcase_add_test(patient, an_abandoned_call_keeps_its_place);
-    tcase_add_loop_test(patient, an_unlawful_reply_ends_the_connection, 0, (int)(sizeof lies / sizeof lies[0]));
-    tcase_add_test(patient, a_reply_that_its_owner_does_not_know_ends_the_connection);
-    tcase_add_test(patient, bytes_that_nobody_asked_for_end_the_connection);
-    tcase_add_test(patient, unsent_is_exact);
-    tcase_add_test(patient, an_idle_connection_closed_by_its_server_is_no_failure);
-    tcase_add_test(patient, a_refused_connection_ejects_at_once);
-    suite_add_tcase(suite, patient);
-    TCase *impatient = tcase_create("impatient");
-    tcase_add_checked_fixture(impatient, setup_impatient, teardown);
-    tcase_set_timeout(impatient, 60);
-    tcase_add_test(impatient, a_late_reply_is_dropped_in_its_place);
-    tcase_add_test(impatient, a_call_after_one_that_timed_out_has_its_own_deadline);
-    tcase_add_test(impatient, late_replies_are_no_sign_of_health);
-    suite_add_tcase(suite, impatient);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    TCase *tcase = tcase_create("connection");
+    tcase_add_test(tcase, replies_go_to_their_requests_in_order);
+    tcase_add_test(tcase, nothing_but_the_greeting_leaves_before_the_version_is_known);
+    tcase_add_test(tcase, a_known_server_gets_greeting_and_request_together);
+    tcase_add_test(tcase, an_old_server_gets_no_meta_command);
+    tcase_add_test(tcase, an_old_server_gets_all_other_commands);
+    tcase_add_loop_test(tcase, a_peer_that_does_not_welcome_gets_no_request, 0,
+                        sizeof bad_welcomes / sizeof bad_welcomes[0]);
+    tcase_add_loop_test(tcase, hundreds_of_pipelined_calls_get_their_own_replies, 0, 4);
+    tcase_add_test(tcase, value_and_end_come_together_only_where_that_is_wanted);
+    tcase_add_test(tcase, a_value_whose_reply_does_not_end_with_it_comes_alone);
+    tcase_add_test(tcase, a_large_body_comes_in_pieces_as_it_arrives);
+    tcase_add_test(tcase, a_body_as_large_as_a_block_comes_whole);
+    tcase_add_test(tcase, a_large_body_without_its_end_ends_the_connection);
+    tcase_add_loop_test(tcase, an_unlawful_reply_ends_the_connection, 0, sizeof lies / sizeof lies[0]);
+    tcase_add_test(tcase, a_reply_that_its_owner_does_not_know_ends_the_connection);
+    tcase_add_loop_test(tcase, bytes_that_nobody_asked_for_end_the_connection, 0, 2);
+    tcase_add_test(tcase, an_abandoned_call_keeps_its_place);
+    tcase_add_test(tcase, an_unlawful_reply_to_an_abandoned_call_ends_the_connection);
+    tcase_add_test(tcase, counters_tell_what_has_happened);
+    return suite_run("connection", tcase);
 }
