@@ -481,8 +481,10 @@ START_TEST(counters_tell_what_has_happened)
         enum verb verb;
         const char *request, *reply;
     } rows[] = {
-        {VERB_GET, "get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n"}, {VERB_GET, "get b\r\n", "END\r\n"},
-        {VERB_MG, "mg c v\r\n", "VA 1\r\n1\r\n"},               {VERB_MG, "mg d v\r\n", "EN\r\n"},
+        {VERB_GET, "get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n"},
+        {VERB_GET, "get b\r\n", "END\r\n"},
+        {VERB_MG, "mg c v\r\n", "VA 1\r\n1\r\n"},
+        {VERB_MG, "mg d v\r\n", "EN\r\n"},
         {VERB_SET, "set e 0 0 1\r\nx\r\n", "SERVER_ERROR out of memory storing object\r\n"},
         {VERB_MG, "mg f k\r\n", "HD kf\r\n"},
     };
