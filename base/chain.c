@@ -61,17 +61,6 @@ static bool segment_append(struct chain *chain, struct memory *memory, struct bl
     return true;
 }
 
-/* The bytes by which the tail can grow in place. */
-static size_t tail_room(const struct chain *chain)
-{
-    const struct segment *tail = chain->tail;
-    if (tail == NULL || tail->block == NULL || tail->block->refs != 1)
-        return 0;
-    if (tail->data + tail->len != tail->block->data + tail->block->used)
-        return 0;
-    return block_room(tail->block);
-}
-
 static char *tail_grow(struct chain *chain, size_t len)
 {
     struct segment *tail = chain->tail;
@@ -85,7 +74,7 @@ static char *tail_grow(struct chain *chain, size_t len)
 char *chain_reserve(struct chain *chain, struct memory *memory, size_t len)
 {
     assert(len > 0 && len <= BLOCK_SMALL_BYTES);
-    if (tail_room(chain) >= len)
+    if (chain_tail_room(chain) >= len)
         return tail_grow(chain, len);
     struct block *block = block_create(&memory->blocks, BLOCK_SMALL);
     if (block == NULL)
@@ -107,10 +96,10 @@ void chain_trim(struct chain *chain, size_t n)
     chain->bytes -= n;
 }
 
-bool chain_append_copy(struct chain *chain, struct memory *memory, const char *data, size_t len)
+bool chain_append_copy_slowly(struct chain *chain, struct memory *memory, const char *data, size_t len)
 {
     while (len > 0) {
-        size_t part = tail_room(chain);
+        size_t part = chain_tail_room(chain);
         if (part == 0 || part > BLOCK_SMALL_BYTES)
             part = BLOCK_SMALL_BYTES;
         if (part > len)
@@ -147,6 +136,28 @@ bool chain_append_static(struct chain *chain, struct memory *memory, struct slic
     if (bytes.len < CHAIN_COPY_BYTES)
         return chain_append_copy(chain, memory, bytes.data, bytes.len);
     return segment_append(chain, memory, NULL, bytes.data, bytes.len);
+}
+
+bool chain_append_shared(struct chain *chain, struct memory *memory, const struct chain *from)
+{
+    for (const struct segment *s = from->head; s != NULL; s = s->next) {
+        bool appended = s->block != NULL ? chain_append(chain, memory, s->block, s->data, s->len)
+                                         : chain_append_static(chain, memory, slice_make(s->data, s->len));
+        if (!appended)
+            return false;
+    }
+    return true;
+}
+
+size_t chain_peek(const struct chain *chain, char *buffer, size_t capacity)
+{
+    size_t used = 0;
+    for (const struct segment *s = chain->head; s != NULL && used < capacity; s = s->next) {
+        size_t len = s->len < capacity - used ? s->len : capacity - used;
+        memcpy(buffer + used, s->data, len);
+        used += len;
+    }
+    return used;
 }
 
 void chain_splice(struct chain *chain, struct chain *from)

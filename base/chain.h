@@ -18,6 +18,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 /* Pieces from this size on are referred to, smaller ones copied. */
@@ -64,8 +66,33 @@ void chain_check(const struct chain *chain);
 char *chain_reserve(struct chain *chain, struct memory *memory, size_t len);
 /* Takes the last n bytes of what chain_reserve has just given back; fewer than that was long. */
 void chain_trim(struct chain *chain, size_t n);
+/* The bytes by which the tail can grow in place: it alone holds its block, and ends where that is filled. */
+static inline size_t chain_tail_room(const struct chain *chain)
+{
+    const struct segment *tail = chain->tail;
+    if (tail == NULL || tail->block == NULL || tail->block->refs != 1 ||
+        tail->data + tail->len != tail->block->data + tail->block->used)
+        return 0;
+    return block_room(tail->block);
+}
+
+/* chain_append_copy where the tail has too little room. */
+bool chain_append_copy_slowly(struct chain *chain, struct memory *memory, const char *data, size_t len);
+
 /* Appends a copy. false when memory is out: then the chain may hold a part of it, and its owner has to give up. */
-bool chain_append_copy(struct chain *chain, struct memory *memory, const char *data, size_t len);
+static inline bool chain_append_copy(struct chain *chain, struct memory *memory, const char *data, size_t len)
+{
+    if (chain_tail_room(chain) < len)
+        return chain_append_copy_slowly(chain, memory, data, len);
+    if (len == 0)
+        return true;
+    struct segment *tail = chain->tail;
+    memcpy(tail->block->data + tail->block->used, data, len);
+    tail->block->used += (uint32_t)len;
+    tail->len += len;
+    chain->bytes += len;
+    return true;
+}
 /* Appends a reference to data, which lies in block. */
 bool chain_append_ref(struct chain *chain, struct memory *memory, struct block *block, const char *data, size_t len);
 /* Appends bytes that live for ever. */
@@ -79,6 +106,10 @@ static inline bool chain_append(struct chain *chain, struct memory *memory, stru
     return chain_append_ref(chain, memory, block, data, len);
 }
 
+/* Appends the bytes of `from`, which keeps them: copies or references, by each segment's length. */
+bool chain_append_shared(struct chain *chain, struct memory *memory, const struct chain *from);
+/* Copies the first bytes, at most capacity, to buffer; returns how many. */
+size_t chain_peek(const struct chain *chain, char *buffer, size_t capacity);
 /* Moves all of `from` behind `chain`. */
 void chain_splice(struct chain *chain, struct chain *from);
 /* Fills at most max vectors from the head on; returns how many. */

@@ -1,0 +1,331 @@
+/*
+ * Owns the run: options, the loop, and the report, one JSON object on standard output. See load.h.
+ *
+ * Exit status: 0; 1: a reply was wrong; 2: the run could not be made.
+ */
+#include "tests/bench/load.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS 512
+#define LINGER_NS UINT64_C(10000000000)
+#define BULK_PAUSE_NS 50000
+#define BULK_WAIT_NS 2000000
+
+const char *const kind_names[KIND_COUNT] = {"get", "set", "multi", "mg", "ms"};
+
+struct options options = {
+    .connections = 50,
+    .depth = 1,
+    .keys = 10000,
+    .value_bytes = 32,
+    .multi = 1,
+    .split = 1,
+    .seconds = 3,
+    .seed = 1,
+};
+
+static void usage(void)
+{
+    fputs("load [OPTION...] PORT\n"
+          "  --connections N --depth N --keys N --value BYTES --multi KEYS --split LINES\n"
+          "  --mix get=90,set=10      kinds: get set multi mg ms\n"
+          "  --zipf EXPONENT          0: uniform\n"
+          "  --rate PER_SECOND        open loop\n"
+          "  --seconds S --seed N\n"
+          "  --preload                store every key, and end\n"
+          "  --idle N                 N more connections: one request each; then \"idle\" is printed, and a line "
+          "waited for\n",
+          stderr);
+    exit(2);
+}
+
+static void parse_mix(char *mix)
+{
+    memset(options.weights, 0, sizeof options.weights);
+    options.weight_sum = 0;
+    for (char *part = strtok(mix, ","); part != NULL; part = strtok(NULL, ",")) {
+        char *equals = strchr(part, '=');
+        enum kind kind = 0;
+        size_t len = equals != NULL ? (size_t)(equals - part) : 0;
+        while (kind < KIND_COUNT && (strlen(kind_names[kind]) != len || memcmp(kind_names[kind], part, len) != 0))
+            kind++;
+        if (equals == NULL || kind == KIND_COUNT)
+            usage();
+        options.weights[kind] = (uint32_t)strtoul(equals + 1, NULL, 10);
+        options.weight_sum += options.weights[kind];
+    }
+}
+
+static uint32_t number(const char *text)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || value > UINT32_MAX)
+        usage();
+    return (uint32_t)value;
+}
+
+enum {
+    OPT_CONNECTIONS = 1,
+    OPT_DEPTH,
+    OPT_KEYS,
+    OPT_VALUE,
+    OPT_MULTI,
+    OPT_SPLIT,
+    OPT_MIX,
+    OPT_ZIPF,
+    OPT_RATE,
+    OPT_SECONDS,
+    OPT_SEED,
+    OPT_PRELOAD,
+    OPT_IDLE
+};
+
+static void take_option(int option)
+{
+    switch (option) {
+    case OPT_CONNECTIONS:
+        options.connections = number(optarg);
+        break;
+    case OPT_DEPTH:
+        options.depth = number(optarg);
+        break;
+    case OPT_KEYS:
+        options.keys = number(optarg);
+        break;
+    case OPT_VALUE:
+        options.value_bytes = number(optarg);
+        break;
+    case OPT_MULTI:
+        options.multi = number(optarg);
+        break;
+    case OPT_SPLIT:
+        options.split = number(optarg);
+        break;
+    case OPT_MIX:
+        parse_mix(optarg);
+        break;
+    case OPT_ZIPF:
+        options.zipf = atof(optarg);
+        break;
+    case OPT_RATE:
+        options.rate = atof(optarg);
+        break;
+    case OPT_SECONDS:
+        options.seconds = atof(optarg);
+        break;
+    case OPT_SEED:
+        options.seed = number(optarg);
+        break;
+    case OPT_PRELOAD:
+        options.preload = true;
+        break;
+    case OPT_IDLE:
+        options.idle = number(optarg);
+        break;
+    default:
+        usage();
+    }
+}
+
+static void parse_options(int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"connections", 1, NULL, OPT_CONNECTIONS},
+        {"depth", 1, NULL, OPT_DEPTH},
+        {"keys", 1, NULL, OPT_KEYS},
+        {"value", 1, NULL, OPT_VALUE},
+        {"multi", 1, NULL, OPT_MULTI},
+        {"split", 1, NULL, OPT_SPLIT},
+        {"mix", 1, NULL, OPT_MIX},
+        {"zipf", 1, NULL, OPT_ZIPF},
+        {"rate", 1, NULL, OPT_RATE},
+        {"seconds", 1, NULL, OPT_SECONDS},
+        {"seed", 1, NULL, OPT_SEED},
+        {"preload", 0, NULL, OPT_PRELOAD},
+        {"idle", 1, NULL, OPT_IDLE},
+        {NULL, 0, NULL, 0},
+    };
+    options.weights[KIND_GET] = options.weight_sum = 1;
+    int option;
+    while ((option = getopt_long(argc, argv, "", table, NULL)) != -1)
+        take_option(option);
+    if (optind != argc - 1 || options.connections == 0 || options.depth == 0 || options.keys == 0 ||
+        options.multi == 0 || options.split == 0 || options.multi % options.split != 0 || options.weight_sum == 0)
+        usage();
+    options.address.sin_family = AF_INET;
+    options.address.sin_port = htons((uint16_t)number(argv[optind]));
+    options.address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+}
+
+/*
+ * Closed loop: lets replies gather, until half of the connections have some, or for BULK_WAIT_NS. A generator that answers each
+ * reply at once makes proxy and server wake up for every few bytes; what is measured then is the price of waking up, the same for
+ * all, and no proxy is ever busy.
+ */
+static void wait_for_bulk(int epoll_fd)
+{
+    struct epoll_event events[EVENTS];
+    const struct timespec pause = {0, BULK_PAUSE_NS};
+    int enough = (int)(options.connections < 2 * EVENTS ? (options.connections + 1) / 2 : EVENTS);
+    for (unsigned i = 0; i < BULK_WAIT_NS / BULK_PAUSE_NS; i++) {
+        if (epoll_wait(epoll_fd, events, EVENTS, 0) >= enough)
+            return;
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* Handles what is ready; waits at most until until_ns. */
+static void turn(int epoll_fd, uint64_t until_ns)
+{
+    struct epoll_event events[EVENTS];
+    uint64_t now_ns = clock_ns();
+    uint64_t wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+    struct timespec wait = {(time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u)};
+    int n = epoll_pwait2(epoll_fd, events, EVENTS, &wait, NULL);
+    if (n < 0 && errno != EINTR)
+        die("epoll_pwait2");
+    for (int i = 0; i < n; i++)
+        client_on_ready(events[i].data.ptr, events[i].events);
+}
+
+static void drain(int epoll_fd, struct client **clients, uint32_t count)
+{
+    stopping = true;
+    uint64_t end_ns = clock_ns() + LINGER_NS;
+    for (uint32_t i = 0; i < count; i++) {
+        while (!client_is_idle(clients[i]) && clock_ns() < end_ns)
+            turn(epoll_fd, end_ns);
+        if (!client_is_idle(clients[i])) {
+            errno = 0;
+            die("a reply never came");
+        }
+    }
+}
+
+static void run_closed(int epoll_fd, struct client **clients, uint64_t end_ns)
+{
+    for (uint32_t i = 0; i < options.connections; i++) {
+        client_fill(clients[i]);
+        client_flush(clients[i]);
+    }
+    while (clock_ns() < end_ns) {
+        wait_for_bulk(epoll_fd);
+        turn(epoll_fd, end_ns);
+    }
+}
+
+static void run_open(int epoll_fd, struct client **clients, uint64_t start_ns, uint64_t end_ns)
+{
+    uint64_t made = 0;
+    double gap_ns = 1e9 / options.rate;
+    for (;;) {
+        uint64_t now_ns = clock_ns();
+        if (now_ns >= end_ns)
+            return;
+        uint64_t due_ns;
+        while ((due_ns = start_ns + (uint64_t)((double)made * gap_ns)) <= now_ns) {
+            struct client *client = clients[made++ % options.connections];
+            client_add(client, due_ns);
+            client_flush(client);
+        }
+        turn(epoll_fd, due_ns < end_ns ? due_ns : end_ns);
+    }
+}
+
+/* Each key once, over one connection. */
+static void preload(int epoll_fd)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)epoll_fd;
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&options.address, sizeof options.address) != 0)
+        die("connect");
+    for (uint32_t k = 0; k < options.keys; k++) {
+        struct bytes request = corpus_request(KIND_SET, k);
+        for (size_t sent = 0; sent < request.len;) {
+            ssize_t n = send(fd, request.data + sent, request.len - sent, MSG_NOSIGNAL);
+            if (n <= 0)
+                die("send");
+            sent += (size_t)n;
+        }
+        char reply[8];
+        if (recv(fd, reply, sizeof reply, MSG_WAITALL) != 8 || memcmp(reply, "STORED\r\n", 8) != 0) {
+            errno = 0;
+            die("a key could not be stored");
+        }
+    }
+    close(fd);
+}
+
+static void report(double seconds)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    const struct histogram *h = &totals.latency;
+    printf("{\"requests\": %llu, \"keys\": %llu, \"seconds\": %.3f, \"per_second\": %.0f, \"bytes_in\": %llu, "
+           "\"p50_us\": %llu, \"p90_us\": %llu, \"p99_us\": %llu, \"p999_us\": %llu, \"own_cpu_s\": %.3f}\n",
+           (unsigned long long)totals.replies, (unsigned long long)totals.keys, seconds,
+           (double)totals.replies / seconds, (unsigned long long)totals.bytes_in,
+           (unsigned long long)histogram_quantile_us(h, 0.5), (unsigned long long)histogram_quantile_us(h, 0.9),
+           (unsigned long long)histogram_quantile_us(h, 0.99), (unsigned long long)histogram_quantile_us(h, 0.999),
+           (double)usage.ru_utime.tv_sec + (double)usage.ru_stime.tv_sec +
+               (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+}
+
+/* Connections that have sent a request, and then stay. */
+static void hold_idle(int epoll_fd)
+{
+    struct client **clients = grab(options.idle, sizeof(struct client *));
+    for (uint32_t i = 0; i < options.idle; i++) {
+        clients[i] = client_open(epoll_fd);
+        client_add(clients[i], clock_ns());
+        client_flush(clients[i]);
+        while (!client_is_idle(clients[i]))
+            turn(epoll_fd, clock_ns() + LINGER_NS);
+    }
+    puts("idle");
+    fflush(stdout);
+    (void)getchar();
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    parse_options(argc, argv);
+    corpus_make();
+    int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (options.preload) {
+        preload(epoll_fd);
+        return 0;
+    }
+    if (options.idle > 0) {
+        stopping = true;
+        hold_idle(epoll_fd);
+        return 0;
+    }
+    struct client **clients = grab(options.connections, sizeof(struct client *));
+    for (uint32_t i = 0; i < options.connections; i++)
+        clients[i] = client_open(epoll_fd);
+    uint64_t start_ns = clock_ns(), end_ns = start_ns + (uint64_t)(options.seconds * 1e9);
+    if (options.rate > 0)
+        run_open(epoll_fd, clients, start_ns, end_ns);
+    else
+        run_closed(epoll_fd, clients, end_ns);
+    double seconds = (double)(clock_ns() - start_ns) / 1e9;
+    drain(epoll_fd, clients, options.connections);
+    report(seconds);
+    return 0;
+}
