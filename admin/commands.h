@@ -7,5 +7,6 @@ struct options;
 int commands_serve(const struct options *options);
 int commands_check(const struct options *options);
 int commands_route(const struct options *options);
+int commands_plan(const struct options *options);
 
 #endif

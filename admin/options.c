@@ -23,12 +23,13 @@ static const struct command commands[] = {
      "serve in the foreground, with a file, or without one: then one ketama pool", commands_serve},
     {"check", "check -c FILE", "check a configuration and print a summary", commands_check},
     {"route", "route -c FILE KEY...", "tell where each key goes, and why", commands_route},
+    {"plan", "plan OLD NEW [--keys FILE]", "tell what a change of the configuration would move", commands_plan},
     {"--help", "--help", "print this", options_help},
     {"--version", "--version", "print the version and what was built in", options_version},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
-enum option_id { OPTION_CONFIG, OPTION_SERVER, OPTION_LISTEN };
+enum option_id { OPTION_CONFIG, OPTION_SERVER, OPTION_LISTEN, OPTION_KEYS };
 
 static const struct {
     enum option_id id;
@@ -42,6 +43,7 @@ static const struct {
      "a server: HOST:PORT, [V6]:PORT or unix:PATH; may be given more than once"},
     {OPTION_LISTEN, "-l", "--listen", "ADDRESS",
      "where clients connect: as a server is written; 127.0.0.1:11211 if not given"},
+    {OPTION_KEYS, "-k", "--keys", "FILE", "plan: the keys to look at, one a line; a million made-up ones if not given"},
 };
 #define OPTION_COUNT (sizeof option_table / sizeof option_table[0])
 
@@ -102,6 +104,11 @@ static int take_option(struct options *options, enum option_id id, const char *v
     case OPTION_SERVER:
         options->servers[options->server_count++] = value;
         return 0;
+    case OPTION_KEYS:
+        if (options->keys_path != NULL)
+            return usage_error("--keys is given twice", NULL);
+        options->keys_path = value;
+        return 0;
     case OPTION_LISTEN:
         options->listens[options->listen_count++] = value;
         return 0;
@@ -126,12 +133,27 @@ static int parse_option(struct options *options, int argc, char **argv, int *i)
     return usage_error("unknown option", argument);
 }
 
+static int check_plan_options(const struct options *options)
+{
+    if (options->config_path != NULL || options->server_count + options->listen_count > 0)
+        return usage_error("plan takes two files, without -c, --server and --listen", NULL);
+    if (options->key_count < 2)
+        return usage_error("OLD or NEW is missing", NULL);
+    if (options->key_count > 2)
+        return usage_error("nothing goes behind", options->keys[1]);
+    return 0;
+}
+
 /* Whether the options given make sense together. */
 static int check_options(const struct options *options)
 {
     const struct command *command = options->command;
     if (command->run == options_help || command->run == options_version)
         return 0;
+    if (command->run == commands_plan)
+        return check_plan_options(options);
+    if (options->keys_path != NULL)
+        return usage_error("--keys goes with plan alone", NULL);
     if (options->config_path != NULL && options->server_count + options->listen_count > 0)
         return usage_error("-c goes without --server and --listen", NULL);
     if (command->run == commands_serve) {

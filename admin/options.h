@@ -28,7 +28,8 @@ struct options {
     size_t server_count;
     const char **listens;
     size_t listen_count;
-    const char **keys; /* what stands behind the options */
+    const char *keys_path; /* --keys; NULL: not given */
+    const char **keys;     /* what stands behind the options: keys, or plan's two files */
     size_t key_count;
 };
 

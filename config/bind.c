@@ -1,10 +1,10 @@
 /*
- * Owns the table of the file's top level, its route, and what the readers of listeners and pools share.
+ * Owns the table of the file's top level, and what the readers of listeners and pools share.
  *
  *     root -+- workers, limits, log   by the tables below
  *           +- listen                 bind_listen.c
  *           +- pools                  bind_pool.c
- *           +- route                  kept aside, and read last: it names pools
+ *           +- route                  kept aside, and read last by bind_route.c: it names pools
  *           +- admin, users, access   refused
  *
  * What belongs to later versions of the language is known here and refused, and never passed over: a file that asks
@@ -15,13 +15,12 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "config/address.h"
-#include "config/nearest.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void keep_route(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
+static option_bind_fn keep_route;
 
 #define HOURS(n) ((n)*UINT64_C(3600000))
 #define KIB(n) ((n)*UINT64_C(1024))
@@ -50,16 +49,16 @@ static const struct option limits_options[] = {
 const struct option_table limits_table = {"`limits`", limits_options};
 
 static const struct option_choice log_levels[] = {
-    {"error", LOG_LEVEL_ERROR, false},
-    {"warning", LOG_LEVEL_WARNING, false},
-    {"info", LOG_LEVEL_INFO, false},
-    {"debug", LOG_LEVEL_DEBUG, false},
-    {NULL, 0, false},
+    {"error", LOG_LEVEL_ERROR},
+    {"warning", LOG_LEVEL_WARNING},
+    {"info", LOG_LEVEL_INFO},
+    {"debug", LOG_LEVEL_DEBUG},
+    {NULL, 0},
 };
 static const struct option_choice log_formats[] = {
-    {"text", CONFIG_LOG_TEXT, false},
-    {"json", CONFIG_LOG_JSON, false},
-    {NULL, 0, false},
+    {"text", CONFIG_LOG_TEXT},
+    {"json", CONFIG_LOG_JSON},
+    {NULL, 0},
 };
 static const struct option log_options[] = {
     {"level", OPTION_CHOICE, .offset = offsetof(struct config, log_level), .choices = log_levels, .initial = "info"},
@@ -76,16 +75,12 @@ static const struct option config_options[] = {
     {"limits", OPTION_GROUP, .table = &limits_table},
     {"log", OPTION_GROUP, .table = &log_table},
     {"pools", OPTION_PART, .bind = bind_pools, .advice = "a mapping such as `{main: {servers: [10.0.0.1:11211]}}`"},
-    {"route", OPTION_PART, .bind = keep_route, .advice = "a pool's name"},
+    {"route", OPTION_PART, .bind = keep_route},
     {.name = "users", .type = OPTION_LATER},
     {.name = "access", .type = OPTION_LATER},
     {.name = NULL},
 };
 const struct option_table config_table = {"the file", config_options};
-
-/* The kinds of route nodes, for messages; no version so far has any but a pool's name. */
-static const char *const route_nodes[] = {"prefix", "command", "failover", "replicate", "warm", "migrate",
-                                          "shadow", "limit",   "rewrite",  "ttl",       "error"};
 
 /* ---- addresses and names ---- */
 
@@ -203,7 +198,7 @@ void bind_refuse_twins(struct binder *binder, struct bind_twin *twins, size_t co
     }
 }
 
-/* ---- the route ---- */
+/* ---- the file ---- */
 
 static void keep_route(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target)
 {
@@ -211,73 +206,6 @@ static void keep_route(struct binder *binder, const struct option *option, const
     (void)target;
     binder->route = value;
 }
-
-static void refuse_route_node(struct binder *binder, const struct yaml_node *route)
-{
-    if (route->count != 1) {
-        config_errors_add(binder->errors, route->line, route->column,
-                          "`route`: found a mapping with %zu keys; write a pool's name", route->count);
-        return;
-    }
-    const struct yaml_node *kind = route->first->key;
-    struct nearest nearest;
-    nearest_init(&nearest, kind->text);
-    for (size_t i = 0; i < sizeof route_nodes / sizeof route_nodes[0]; i++)
-        nearest_offer_string(&nearest, route_nodes[i]);
-    if (nearest.best.data != NULL && nearest.distance == 0)
-        config_errors_add(binder->errors, kind->line, kind->column,
-                          "route node %s is not supported by this version; write a pool's name",
-                          quote(kind->text).text);
-    else
-        config_errors_add(binder->errors, kind->line, kind->column, "unknown route node %s; write a pool's name",
-                          quote(kind->text).text);
-}
-
-/* A pool's name, found or not. */
-static void bind_route_name(struct binder *binder, const struct yaml_node *route)
-{
-    const struct config *config = binder->config;
-    struct nearest nearest;
-    nearest_init(&nearest, route->text);
-    for (size_t i = 0; i < config->pool_count; i++) {
-        const char *name = config->pools[i].name;
-        if (name == NULL)
-            continue;
-        if (strcmp(name, route->text.data) == 0) {
-            binder->config->route_pool = i;
-            return;
-        }
-        nearest_offer_string(&nearest, name);
-    }
-    if (slice_equal(route->text, SLICE_OF("miss")))
-        config_errors_add(binder->errors, route->line, route->column,
-                          "route node `miss` is not supported by this version; write a pool's name");
-    else if (nearest.best.data != NULL)
-        config_errors_add(binder->errors, route->line, route->column,
-                          "`route`: no pool is named %s; did you mean `%s`?", quote(route->text).text,
-                          nearest.best.data);
-    else
-        config_errors_add(binder->errors, route->line, route->column, "`route`: no pool is named %s",
-                          quote(route->text).text);
-}
-
-static void bind_route(struct binder *binder, const struct yaml_node *root)
-{
-    const struct yaml_node *route = binder->route, *pools = yaml_find(root, "pools");
-    if (route != NULL && route->kind == YAML_KIND_MAPPING)
-        refuse_route_node(binder, route);
-    else if (route != NULL && (route->kind != YAML_KIND_SCALAR || yaml_is_null(route)))
-        config_errors_add(binder->errors, route->line, route->column, "`route`: found %s; write a pool's name",
-                          yaml_kind_name(route));
-    else if (route != NULL)
-        bind_route_name(binder, route);
-    else if (pools != NULL && binder->config->pool_count > 1)
-        config_errors_add(binder->errors, pools->key->line, pools->key->column,
-                          "there are %zu pools and no `route`; write `route:` and a pool's name",
-                          binder->config->pool_count);
-}
-
-/* ---- the file ---- */
 
 static void check_limits(struct binder *binder, const struct yaml_node *root)
 {

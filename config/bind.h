@@ -26,6 +26,11 @@ extern const struct option_table server_table; /* over struct config_server */
 /* Reads a whole file's tree, from defaults to route, into binder->config. */
 void bind_config(struct binder *binder, const struct yaml_node *root);
 
+/* What a kind of route node may say, over struct route_spec; NULL: its value is no mapping of options. */
+const struct option_table *bind_route_table(enum route_kind kind);
+/* The route: when all pools are read. */
+void bind_route(struct binder *binder, const struct yaml_node *root);
+
 /* The parts of it; each of the type option_bind_fn. */
 void bind_listens(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
 void bind_pools(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);

@@ -14,8 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static option_bind_fn bind_servers, bind_distribution, bind_hash, bind_hash_tag, bind_on_return, bind_server_address,
-    bind_server_name;
+static option_bind_fn bind_servers, bind_distribution, bind_hash, bind_hash_tag, bind_server_address, bind_server_name;
 
 #define MS(n) ((n)*UINT64_C(1))
 #define HOURS(n) ((n)*UINT64_C(3600000))
@@ -47,19 +46,19 @@ static const struct option health_options[] = {
 static const struct option_table health_table = {"`health`", health_options};
 
 static const struct option_choice on_down_choices[] = {
-    {"next", CONFIG_ON_DOWN_NEXT, false},
-    {"hold", CONFIG_ON_DOWN_HOLD, false},
-    {NULL, 0, false},
+    {"next", CONFIG_ON_DOWN_NEXT},
+    {"hold", CONFIG_ON_DOWN_HOLD},
+    {NULL, 0},
 };
 static const struct option_choice on_error_choices[] = {
-    {"error", CONFIG_ON_ERROR_ERROR, false},
-    {"miss", CONFIG_ON_ERROR_MISS, false},
-    {NULL, 0, false},
+    {"error", CONFIG_ON_ERROR_ERROR},
+    {"miss", CONFIG_ON_ERROR_MISS},
+    {NULL, 0},
 };
 static const struct option_choice on_return_choices[] = {
-    {"keep", 0, false},
-    {"flush", 1, true},
-    {NULL, 0, false},
+    {"keep", CONFIG_ON_RETURN_KEEP},
+    {"flush", CONFIG_ON_RETURN_FLUSH},
+    {NULL, 0},
 };
 
 static const struct option pool_options[] = {
@@ -81,7 +80,8 @@ static const struct option pool_options[] = {
      .initial = "next"},
     {"on_error", OPTION_CHOICE, .offset = offsetof(struct config_pool, on_error), .choices = on_error_choices,
      .initial = "error"},
-    {"on_return", OPTION_PART, .bind = bind_on_return, .choices = on_return_choices},
+    {"on_return", OPTION_CHOICE, .offset = offsetof(struct config_pool, on_return), .choices = on_return_choices,
+     .initial = "keep"},
     {.name = "tls", .type = OPTION_LATER},
     {.name = "auth", .type = OPTION_LATER},
     {.name = NULL},
@@ -258,15 +258,6 @@ static void bind_hash_tag(struct binder *binder, const struct option *option, co
         option_refuse(binder, option, value);
 }
 
-static void bind_on_return(struct binder *binder, const struct option *option, const struct yaml_node *value,
-                           void *target)
-{
-    int ignored;
-    (void)target;
-    /* Only `keep` passes, and that is what is done anyway. */
-    (void)option_read_choice(binder, option, value, &ignored);
-}
-
 /* ---- a pool ---- */
 
 static void check_health(struct binder *binder, const struct yaml_node *value, const struct config_pool *pool)
@@ -294,6 +285,8 @@ static void bind_pool(struct binder *binder, const struct yaml_node *value, stru
 {
     const struct yaml_node *key = value->key;
     option_set_defaults(&pool_table, pool);
+    pool->line = key->line;
+    pool->column = key->column;
     if (bind_check_name(binder, "pool", key, key->text))
         pool->name = option_copy(binder, key->text);
     if (value->kind != YAML_KIND_MAPPING) {

@@ -12,11 +12,14 @@
 
 /*
  * Appends the changes, separated by "; ", without a line's end: pools, servers and listeners that come and go, servers
- * with another weight, settings as "old -> new", with a note at those that wait for a restart. Returns whether anything
- * changes; if not, "no change" is appended. Want of memory shows in out->failed.
+ * with another weight, the route by place, settings as "old -> new", with a note at those that wait for a restart.
+ * Returns whether anything changes; if not, "no change" is appended. Want of memory shows in out->failed.
  *
  * A server is the same if its pool's name, its label and its address are the same; a listener, if its address is.
  */
 bool config_diff(const struct config *old, const struct config *new, struct text *out);
+
+/* The route's part of it alone: appends nothing and returns false if the route stays. */
+bool config_diff_route(const struct config *old, const struct config *new, struct text *out);
 
 #endif

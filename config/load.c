@@ -35,7 +35,7 @@ static bool bind_tree(const struct yaml_node *root, const char *path, struct con
     if (directory == NULL || (path != NULL && config->path == NULL)) {
         config_errors_no_memory(errors);
     } else {
-        struct binder binder = {errors, config, directory, NULL};
+        struct binder binder = {.errors = errors, .config = config, .directory = directory};
         bind_config(&binder, root);
     }
     free(directory);
@@ -213,6 +213,7 @@ void config_destroy(struct config **config)
     struct config *old = *config;
     if (old == NULL)
         return;
+    route_spec_destroy(&old->route);
     for (size_t i = 0; i < old->pool_count; i++)
         fini_pool(&old->pools[i]);
     for (size_t i = 0; i < old->listen_count; i++) {

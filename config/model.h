@@ -5,6 +5,8 @@
 #ifndef RINGSIDE_CONFIG_MODEL_H
 #define RINGSIDE_CONFIG_MODEL_H
 
+#include "routing/spec.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +29,7 @@ struct config_server {
 
 enum config_on_down { CONFIG_ON_DOWN_NEXT, CONFIG_ON_DOWN_HOLD };
 enum config_on_error { CONFIG_ON_ERROR_ERROR, CONFIG_ON_ERROR_MISS };
+enum config_on_return { CONFIG_ON_RETURN_KEEP, CONFIG_ON_RETURN_FLUSH };
 
 struct config_pool {
     char *name;
@@ -44,6 +47,8 @@ struct config_pool {
     uint32_t health_panic_percent;
     enum config_on_down on_down;
     enum config_on_error on_error;
+    enum config_on_return on_return;
+    int line, column;
 };
 
 struct config_listen {
@@ -77,7 +82,7 @@ struct config {
     enum config_log_format log_format;
     struct config_pool *pools;
     size_t pool_count;
-    size_t route_pool; /* index of the pool that `route` names */
+    struct route_spec *route; /* never NULL */
 };
 
 /* One thing wrong. Lines and columns count from 1; 0: the file as a whole. */

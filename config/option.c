@@ -3,11 +3,13 @@
  *
  *     {"timeout", OPTION_DURATION, offset, min, max, "250ms"}  +  node `2s`  ->  target.timeout_ms = 2000
  *
- * The rows themselves, and what is peculiar to one option, are in bind.c, bind_listen.c and bind_pool.c.
+ * The rows themselves, and what is peculiar to one option, are in bind.c, bind_listen.c, bind_pool.c and
+ * bind_route.c.
  */
 #include "config/option.h"
 
 #include "config/nearest.h"
+#include "config/timestamp.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -92,8 +94,7 @@ static void print_number(const struct option *option, uint64_t number, struct te
             break;
         }
         text_append_u64(out, number);
-        if (option->type == OPTION_SHARE)
-            text_append(out, "%", 1);
+        text_append_string(out, option->type == OPTION_SHARE ? "%" : option->type == OPTION_RATE ? "/s" : "");
         break;
     }
 }
@@ -108,14 +109,38 @@ static const char *choice_name(const struct option *option, const void *target)
     return choice->name;
 }
 
+/* Appends "[down, timeout]". */
+static void print_set(const struct option *option, const void *target, struct text *out)
+{
+    unsigned bits;
+    memcpy(&bits, (const char *)target + option->offset, sizeof bits);
+    const char *separator = "";
+    text_append(out, "[", 1);
+    for (const struct option_choice *choice = option->choices; choice->name != NULL; choice++) {
+        if ((bits & (unsigned)choice->value) == 0)
+            continue;
+        text_appendf(out, "%s%s", separator, choice->name);
+        separator = ", ";
+    }
+    text_append(out, "]", 1);
+}
+
 void option_print(const struct option *option, const void *target, struct text *out)
 {
     const char *field = (const char *)target + option->offset;
     const char *string;
+    int64_t unix_s;
     mode_t mode;
     switch (option->type) {
     case OPTION_CHOICE:
         text_append_string(out, choice_name(option, target));
+        break;
+    case OPTION_SET:
+        print_set(option, target, out);
+        break;
+    case OPTION_TIME:
+        memcpy(&unix_s, field, sizeof unix_s);
+        timestamp_print(unix_s, out);
         break;
     case OPTION_STRING:
         string = load_string(option, target);
@@ -146,7 +171,10 @@ static size_t field_bytes(const struct option *option)
     case OPTION_SIZE:
         return sizeof(uint64_t);
     case OPTION_CHOICE:
+    case OPTION_SET:
         return sizeof(int);
+    case OPTION_TIME:
+        return sizeof(int64_t);
     case OPTION_TAG:
         return 2;
     case OPTION_MODE:
@@ -173,11 +201,9 @@ static void print_choices(const struct option_choice *choices, struct text *out)
 {
     const struct option_choice *last = NULL;
     for (const struct option_choice *choice = choices; choice->name != NULL; choice++)
-        last = choice->later ? last : choice;
+        last = choice;
     const char *separator = "";
     for (const struct option_choice *choice = choices; choice->name != NULL; choice++) {
-        if (choice->later)
-            continue;
         text_appendf(out, "%s`%s`", choice == last && choice != choices ? " or " : separator, choice->name);
         separator = ", ";
     }
@@ -187,8 +213,9 @@ static void print_choices(const struct option_choice *choices, struct text *out)
 static void print_range(const struct option *option, struct text *out)
 {
     static const char *const nouns[] = {
-        [OPTION_INTEGER] = "a number", [OPTION_AUTO] = "`auto` or a number", [OPTION_DURATION] = "a duration",
-        [OPTION_SIZE] = "a size",      [OPTION_SHARE] = "a share",
+        [OPTION_INTEGER] = "a number",    [OPTION_AUTO] = "`auto` or a number",
+        [OPTION_DURATION] = "a duration", [OPTION_SIZE] = "a size",
+        [OPTION_RATE] = "a rate",         [OPTION_SHARE] = "a share",
     };
     assert(is_number(option));
     text_appendf(out, "%s from ", nouns[option->type]);
@@ -210,9 +237,9 @@ static void print_advice(const struct option *option, struct text *out)
         print_range(option, out);
 }
 
-/* Adds "`name`: found X; write Y", with what was found given in words. */
+/* Adds "`name`: found X; write Y", with what was found given in words; list: "write a list of Y". */
 static void refuse_words(struct binder *binder, const struct option *option, const struct yaml_node *value,
-                         const char *words)
+                         const char *words, bool list)
 {
     struct text advice;
     text_init(&advice);
@@ -220,17 +247,17 @@ static void refuse_words(struct binder *binder, const struct option *option, con
     if (advice.failed)
         config_errors_no_memory(binder->errors);
     else
-        config_errors_add(binder->errors, value->line, value->column, "`%s`: found %s; write %s", option->name, words,
-                          advice.data);
+        config_errors_add(binder->errors, value->line, value->column, "`%s`: found %s; write %s%s", option->name, words,
+                          list ? "a list of " : "", advice.data);
     text_fini(&advice);
 }
 
 void option_refuse(struct binder *binder, const struct option *option, const struct yaml_node *value)
 {
     if (value->kind == YAML_KIND_SCALAR && !yaml_is_null(value))
-        refuse_words(binder, option, value, quote(value->text).text);
+        refuse_words(binder, option, value, quote(value->text).text, false);
     else
-        refuse_words(binder, option, value, yaml_kind_name(value));
+        refuse_words(binder, option, value, yaml_kind_name(value), false);
 }
 
 static void refuse_range(struct binder *binder, const struct option *option, const struct yaml_node *value)
@@ -289,6 +316,22 @@ char *option_copy(struct binder *binder, struct slice text)
     return copy;
 }
 
+/* "1000/s". */
+static bool parse_rate(struct slice text, uint64_t *number_out, const char **error_out)
+{
+    size_t digits = 0;
+    while (digits < text.len && text.data[digits] >= '0' && text.data[digits] <= '9')
+        digits++;
+    struct slice unit = slice_make(text.data + digits, text.len - digits);
+    *error_out = digits == 0     ? "does not start with a number; write a rate such as `1000/s`"
+                 : unit.len == 0 ? "has no unit; write a rate such as `1000/s`"
+                                 : "has an unknown unit; write a rate such as `1000/s`";
+    if (digits == 0 || !slice_equal(unit, SLICE_OF("/s")))
+        return false;
+    *error_out = "is too large; write a rate such as `1000/s`";
+    return text_parse_u64(slice_make(text.data, digits), number_out);
+}
+
 /* false with *error_out NULL: it is no such number at all. */
 static bool parse_number(const struct option *option, struct slice text, uint64_t *number_out, const char **error_out)
 {
@@ -299,6 +342,8 @@ static bool parse_number(const struct option *option, struct slice text, uint64_
         return text_parse_duration(text, number_out, error_out);
     case OPTION_SIZE:
         return text_parse_size(text, number_out, error_out);
+    case OPTION_RATE:
+        return parse_rate(text, number_out, error_out);
     case OPTION_SHARE:
         if (!text_parse_share(text, &percent, error_out))
             return false;
@@ -320,6 +365,19 @@ static bool in_range(const struct option *option, struct slice text, uint64_t nu
     return number >= option->min && number <= option->max;
 }
 
+static void refuse_step(struct binder *binder, const struct option *option, const struct yaml_node *value)
+{
+    struct text step;
+    text_init(&step);
+    print_number(option, option->step, &step);
+    if (step.failed)
+        config_errors_no_memory(binder->errors);
+    else
+        config_errors_add(binder->errors, value->line, value->column, "`%s`: %s is not a whole multiple of %s",
+                          option->name, quote(value->text).text, step.data);
+    text_fini(&step);
+}
+
 static void bind_number(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target)
 {
     struct slice text;
@@ -328,10 +386,12 @@ static void bind_number(struct binder *binder, const struct option *option, cons
     if (!option_text(binder, option, value, &text))
         return;
     if (parse_number(option, text, &number, &error)) {
-        if (in_range(option, text, number))
-            store_number(option, target, number);
-        else
+        if (!in_range(option, text, number))
             refuse_range(binder, option, value);
+        else if (option->step != 0 && number % option->step != 0)
+            refuse_step(binder, option, value);
+        else
+            store_number(option, target, number);
     } else if (error != NULL) {
         config_errors_add(binder->errors, value->line, value->column, "`%s`: %s %s", option->name, quote(text).text,
                           error);
@@ -348,31 +408,46 @@ static const struct option_choice *find_choice(const struct option *option, stru
     return choice->name == NULL ? NULL : choice;
 }
 
-bool option_read_choice(struct binder *binder, const struct option *option, const struct yaml_node *value,
-                        int *value_out)
+/* NULL after an error. */
+static const struct option_choice *read_choice(struct binder *binder, const struct option *option,
+                                               const struct yaml_node *value)
 {
     struct slice text;
     if (!option_text(binder, option, value, &text))
-        return false;
+        return NULL;
     const struct option_choice *choice = find_choice(option, text);
-    if (choice == NULL) {
+    if (choice == NULL)
         option_refuse(binder, option, value);
-        return false;
-    }
-    if (choice->later) {
-        config_errors_add(binder->errors, value->line, value->column, "`%s: %s` is not supported by this version",
-                          option->name, choice->name);
-        return false;
-    }
-    *value_out = choice->value;
-    return true;
+    return choice;
 }
 
 static void bind_choice(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target)
 {
-    int chosen;
-    if (option_read_choice(binder, option, value, &chosen))
-        store_choice(option, target, chosen);
+    const struct option_choice *choice = read_choice(binder, option, value);
+    if (choice != NULL)
+        store_choice(option, target, choice->value);
+}
+
+static void bind_set(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target)
+{
+    int bits = 0;
+    if (value->kind != YAML_KIND_LIST) {
+        refuse_words(binder, option, value,
+                     value->kind == YAML_KIND_MAPPING || yaml_is_null(value) ? yaml_kind_name(value)
+                                                                             : quote(value->text).text,
+                     true);
+        return;
+    }
+    if (value->count == 0)
+        refuse_words(binder, option, value, "an empty list", true);
+    for (const struct yaml_node *item = value->first; item != NULL; item = item->next) {
+        const struct option_choice *choice = read_choice(binder, option, item);
+        if (choice != NULL && (bits & choice->value) != 0)
+            config_errors_add(binder->errors, item->line, item->column, "`%s`: %s stands twice", option->name,
+                              quote(item->text).text);
+        bits |= choice != NULL ? choice->value : 0;
+    }
+    store_choice(option, target, bits);
 }
 
 static void bind_value(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target)
@@ -384,6 +459,8 @@ static void bind_value(struct binder *binder, const struct option *option, const
         option->bind(binder, option, value, target);
     else if (option->type == OPTION_CHOICE)
         bind_choice(binder, option, value, target);
+    else if (option->type == OPTION_SET)
+        bind_set(binder, option, value, target);
     else if (option->type != OPTION_GROUP)
         bind_number(binder, option, value, target);
     else if (value->kind == YAML_KIND_MAPPING)
@@ -414,6 +491,13 @@ void option_bind_mapping(struct binder *binder, const struct option_table *table
     }
 }
 
+const struct option *option_missing(const struct option *from, const struct yaml_node *mapping)
+{
+    while (from->name != NULL && (!from->required || yaml_find(mapping, from->name) != NULL))
+        from++;
+    return from->name != NULL ? from : NULL;
+}
+
 /* ---- defaults ---- */
 
 static void set_default(const struct option *option, void *target)
@@ -423,7 +507,7 @@ static void set_default(const struct option *option, void *target)
     uint64_t number = 0;
     if (option->type == OPTION_CHOICE) {
         const struct option_choice *choice = find_choice(option, text);
-        assert(choice != NULL && !choice->later);
+        assert(choice != NULL);
         store_choice(option, target, choice->value);
         return;
     }

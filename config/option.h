@@ -19,11 +19,14 @@ enum option_type {
     OPTION_AUTO,     /* uint32_t: `auto`, kept as 0, or a whole number */
     OPTION_DURATION, /* uint32_t: milliseconds */
     OPTION_SIZE,     /* uint64_t: bytes */
+    OPTION_RATE,     /* uint32_t: requests a second */
     OPTION_SHARE,    /* uint32_t: percent */
     OPTION_CHOICE,   /* int or an enum: one of `choices` */
+    OPTION_SET,      /* unsigned: bits, each one of `choices`; a list of them */
     OPTION_STRING,   /* char *: a malloc'ed string or NULL; read by `bind` */
     OPTION_TAG,      /* char[2], both 0 for none; read by `bind` */
     OPTION_MODE,     /* mode_t; read by `bind` */
+    OPTION_TIME,     /* int64_t: seconds since 1970 */
     OPTION_GROUP,    /* a mapping; its options, in `table`, lie in the same struct */
     OPTION_PART,     /* anything else: read by `bind`; printed and compared by others */
     OPTION_LATER,    /* belongs to a later version, and is refused */
@@ -32,7 +35,6 @@ enum option_type {
 struct option_choice {
     const char *name; /* NULL ends the list */
     int value;
-    bool later; /* belongs to a later version, and is refused */
 };
 
 struct option;
@@ -47,6 +49,8 @@ struct binder {
     struct config *config;
     const char *directory;         /* of the file, with its slash; empty: the current one */
     const struct yaml_node *route; /* read last, when all pools are known */
+    unsigned route_depth;          /* nodes above the one that is read */
+    size_t route_nodes;            /* so far */
 };
 
 /* Reads value into target, the struct that the table's offsets are of. What is wrong goes to binder->errors. */
@@ -57,8 +61,10 @@ struct option {
     const char *name;
     enum option_type type;
     bool restart;        /* a reload cannot change it */
+    bool required;       /* there is no default: for those who ask option_missing */
     size_t offset;       /* of the value in the table's struct */
     uint64_t min, max;   /* of numbers, in the value's unit */
+    uint64_t step;       /* numbers are whole multiples of it; 0: any */
     const char *initial; /* the default, as it would stand in a file; NULL: all bytes zero, or set by code */
     const char *advice;  /* what would be right, for messages: "a list such as …"; NULL: follows from the type */
     const struct option_choice *choices;
@@ -78,9 +84,8 @@ void option_refuse(struct binder *binder, const struct option *option, const str
 /* The value's text, if it is a scalar that is not null. Otherwise false, and an error. */
 bool option_text(struct binder *binder, const struct option *option, const struct yaml_node *value,
                  struct slice *text_out);
-/* One of option->choices, or false and an error. */
-bool option_read_choice(struct binder *binder, const struct option *option, const struct yaml_node *value,
-                        int *value_out);
+/* The next required option, from `from` on, that the mapping does not have. NULL: there is none. */
+const struct option *option_missing(const struct option *from, const struct yaml_node *mapping);
 /* strndup that notes want of memory. */
 char *option_copy(struct binder *binder, struct slice text);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define MOVED_SAMPLE 20000
 
@@ -75,33 +76,62 @@ static bool make_pool(struct pool *pool, const struct config_pool *from, struct 
     return pool->ring != NULL;
 }
 
+/* false with *error_out when a pool or the route cannot be made; what was made is in the snapshot. */
+static bool fill(struct snapshot *snapshot, const struct config *config, struct registry *registry,
+                 const char **error_out)
+{
+    snapshot->pools = calloc(config->pool_count, sizeof *snapshot->pools);
+    if (snapshot->pools == NULL)
+        return false;
+    for (size_t i = 0; i < config->pool_count; i++) {
+        snapshot->pool_count = i + 1;
+        if (!make_pool(&snapshot->pools[i], &config->pools[i], registry, error_out))
+            return false;
+    }
+    snapshot->route = route_create(config->route, snapshot->pools, registry_route, registry, error_out);
+    return snapshot->route != NULL;
+}
+
+struct snapshot *snapshot_try(struct config **config, struct registry *registry, uint64_t generation,
+                              const char **error_out)
+{
+    *error_out = "out of memory";
+    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
+    if (snapshot == NULL)
+        return NULL;
+    snapshot->generation = generation;
+    if (!fill(snapshot, *config, registry, error_out)) {
+        snapshot_destroy(&snapshot, registry);
+        return NULL;
+    }
+    snapshot->config = *config;
+    *config = NULL;
+    return snapshot;
+}
+
 struct snapshot *snapshot_create(struct config **config, struct registry *registry, uint64_t generation,
                                  const char **error_out)
 {
-    struct config *c = *config;
-    *config = NULL;
-    *error_out = "out of memory";
-    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
-    if (snapshot == NULL) {
-        config_destroy(&c);
-        return NULL;
-    }
-    snapshot->config = c;
-    snapshot->generation = generation;
-    snapshot->pools = calloc(c->pool_count, sizeof *snapshot->pools);
-    if (snapshot->pools == NULL)
-        goto failed;
-    for (size_t i = 0; i < c->pool_count; i++) {
-        snapshot->pool_count = i + 1;
-        if (!make_pool(&snapshot->pools[i], &c->pools[i], registry, error_out))
-            goto failed;
-    }
-    snapshot->route.pool = &snapshot->pools[c->route_pool];
+    struct snapshot *snapshot = snapshot_try(config, registry, generation, error_out);
+    config_destroy(config);
     return snapshot;
+}
 
-failed:
-    snapshot_destroy(&snapshot, registry);
-    return NULL;
+void snapshot_explain_refusal(const struct config *config, struct config_errors *errors)
+{
+    bool said = false;
+    for (size_t i = 0; i < config->pool_count; i++) {
+        const struct config_pool *pool = &config->pools[i];
+        const char *error;
+        struct ring *ring = make_ring(pool, &error);
+        if (ring == NULL) {
+            config_errors_add(errors, pool->line, pool->column, "pool `%s`: %s", pool->name, error);
+            said = true;
+        }
+        ring_destroy(&ring);
+    }
+    if (!said)
+        config_errors_no_memory(errors);
 }
 
 void snapshot_destroy(struct snapshot **snapshot, struct registry *registry)
@@ -110,6 +140,7 @@ void snapshot_destroy(struct snapshot **snapshot, struct registry *registry)
     *snapshot = NULL;
     if (s == NULL)
         return;
+    route_destroy(&s->route);
     for (size_t i = 0; i < s->pool_count; i++) {
         struct pool *pool = &s->pools[i];
         ring_destroy(&pool->ring);
@@ -137,19 +168,46 @@ void snapshot_apply_health(const struct snapshot *snapshot)
     }
 }
 
-static struct server *owner_of(const struct route *route, struct slice key)
+bool snapshot_dry_worker(const struct snapshot *snapshot, uint64_t unix_us, struct route_worker *worker_out)
 {
-    return route->pool->servers[pool_explain(route->pool, key).server];
+    /* Every server knows how many workers there are; the counters behind theirs are spare. */
+    unsigned spare = snapshot->pools[0].servers[0]->worker_count;
+    if (!route_worker_init(worker_out, snapshot->route, spare)) {
+        route_worker_fini(worker_out);
+        return false;
+    }
+    worker_out->dry = true;
+    worker_out->unix_us = unix_us;
+    worker_out->now_us = unix_us;
+    return true;
 }
 
-double snapshot_moved_percent(const struct snapshot *from, const struct snapshot *to)
+static unsigned count_moved(struct route_worker *from, struct route_worker *to)
 {
     unsigned moved = 0;
     for (unsigned i = 0; i < MOVED_SAMPLE; i++) {
         char key[16];
         int len = snprintf(key, sizeof key, "key:%u", i);
         struct slice slice = slice_make(key, (size_t)len);
-        moved += owner_of(&from->route, slice) != owner_of(&to->route, slice);
+        moved += route_owner(from, slice) != route_owner(to, slice);
     }
+    return moved;
+}
+
+double snapshot_moved_percent(const struct snapshot *from, const struct snapshot *to)
+{
+    struct route_worker old, new;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t unix_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    if (!snapshot_dry_worker(from, unix_us, &old))
+        return -1;
+    if (!snapshot_dry_worker(to, unix_us, &new)) {
+        route_worker_fini(&old);
+        return -1;
+    }
+    unsigned moved = count_moved(&old, &new);
+    route_worker_fini(&old);
+    route_worker_fini(&new);
     return 100.0 * moved / MOVED_SAMPLE;
 }

@@ -11,13 +11,19 @@
  *       server cache-2 at 10.0.0.2:11211, weight 2
  *       distribution ketama, hash md5, …
  *       health: failures 3, …
- *     route main
+ *     route
+ *       failover: on [down, timeout], expiry 10s, budget 100%
+ *         to: pool main
+ *         to: pool gutter
+ *     warning: no request reaches pool spare: the route does not name it
  */
 #include "config/summary.h"
 
 #include "config/address.h"
 #include "config/bind.h"
 #include "wire/verb.h"
+
+#include <stdlib.h>
 
 /* Appends "name value, name value, …" and the line's end; groups are left out. */
 static void append_values(const struct option_table *table, const void *target, struct text *out)
@@ -78,6 +84,74 @@ static void append_pool(const struct config_pool *pool, struct text *out)
     append_groups(&pool_table, pool, "  ", out);
 }
 
+/* ---- the route ---- */
+
+/* The node alone: `pool main`, or its kind and options. */
+static void append_node(const struct config *config, const struct route_spec *spec, struct text *out)
+{
+    const struct option_table *table = bind_route_table(spec->kind);
+    text_append_string(out, route_kind_name(spec->kind));
+    if (spec->kind == ROUTE_POOL)
+        text_appendf(out, " %s", config->pools[spec->pool].name);
+    if (spec->kind == ROUTE_ERROR)
+        text_appendf(out, ": %s", spec->text);
+    bool any = false;
+    for (const struct option *option = table != NULL ? table->options : NULL; option != NULL && option->name != NULL;
+         option++)
+        any = any || option_has_value(option);
+    if (!any) {
+        text_append(out, "\n", 1);
+        return;
+    }
+    text_append_string(out, ": ");
+    append_values(table, spec, out);
+}
+
+static void append_tree(const struct config *config, const struct route_spec *spec, int depth, struct text *out)
+{
+    append_node(config, spec, out);
+    for (size_t i = 0; i < spec->branch_count; i++) {
+        const struct route_branch *branch = &spec->branches[i];
+        const char *quote = spec->kind == ROUTE_PREFIX ? "\"" : "";
+        text_appendf(out, "%*s%s%s%s: ", 2 * depth, "", quote, branch->name[0] != '\0' ? branch->name : "*", quote);
+        append_tree(config, branch->to, depth + 1, out);
+    }
+}
+
+static void mark_reached(const struct route_spec *spec, bool *reached)
+{
+    if (spec->kind == ROUTE_POOL)
+        reached[spec->pool] = true;
+    for (size_t i = 0; i < spec->branch_count; i++)
+        mark_reached(spec->branches[i].to, reached);
+}
+
+static void append_warnings(const struct config *config, struct text *out)
+{
+    bool *reached = calloc(config->pool_count, sizeof *reached);
+    if (reached == NULL) {
+        out->failed = true;
+        return;
+    }
+    mark_reached(config->route, reached);
+    for (size_t i = 0; i < config->pool_count; i++) {
+        if (!reached[i])
+            text_appendf(out, "warning: no request reaches pool %s: the route does not name it\n",
+                         config->pools[i].name);
+    }
+    free(reached);
+}
+
+static void append_route(const struct config *config, struct text *out)
+{
+    if (config->route->kind == ROUTE_POOL) {
+        text_appendf(out, "route %s\n", config->pools[config->route->pool].name);
+        return;
+    }
+    text_append_string(out, "route\n  ");
+    append_tree(config, config->route, 2, out);
+}
+
 void config_summary(const struct config *config, struct text *out)
 {
     append_values(&config_table, config, out);
@@ -86,5 +160,6 @@ void config_summary(const struct config *config, struct text *out)
     append_groups(&config_table, config, "", out);
     for (size_t i = 0; i < config->pool_count; i++)
         append_pool(&config->pools[i], out);
-    text_appendf(out, "route %s\n", config->pools[config->route_pool].name);
+    append_route(config, out);
+    append_warnings(config, out);
 }

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define YAML_DEPTH_MAX 32
+#define YAML_DEPTH_MAX 64
 #define YAML_NODES_MAX 250000
 #define YAML_ANCHORS_MAX 256
 

@@ -310,8 +310,9 @@ static bool deliver(struct connection *connection, const struct call_reply *repl
         counter_add(&upstream->stats->late_replies, 1);
     } else if (call->methods != &greeting_methods) {
         /* Neither a late reply nor a greeting is a sign of health. */
-        server_record_latency(upstream->stats, loop_now_us(connection_loop(connection)) - call->start_us);
-        upstream_succeeded(upstream);
+        uint64_t latency_us = loop_now_us(connection_loop(connection)) - call->start_us;
+        server_record_latency(upstream->stats, latency_us);
+        upstream_succeeded(upstream, latency_us);
     }
     bool upload_cut_short = connection->exclusive && call->deadline_us == UINT64_MAX;
     call_dequeue(connection);

@@ -211,10 +211,20 @@ void call_wait(struct call *call, struct upstream_waiter *waiter)
     list_push_back(&call->connection->waiters, &waiter->node);
 }
 
+uint32_t upstream_outstanding(const struct upstream *upstream)
+{
+    uint32_t calls = 0;
+    for (uint32_t i = 0; i < upstream->lane_count; i++)
+        calls += upstream->lanes[i] != NULL ? upstream->lanes[i]->call_count : 0;
+    return calls;
+}
+
 void upstream_failed(struct upstream *upstream, const struct call_failure *failure)
 {
     if (failure->reason == CALL_FAILURE_LOCAL)
         return;
+    if (failure->reason == CALL_FAILURE_TIMEOUT)
+        upstream_note_latency(upstream, (uint64_t)upstream->settings.timeout_ms * 1000);
     upstream->failures++;
     if (failure->reason != CALL_FAILURE_REFUSED && upstream->failures < upstream->settings.failures)
         return;

@@ -45,8 +45,10 @@ struct upstream {
     uint32_t lane_count;
     struct list uploads; /* exclusive connections, idle and busy */
     uint32_t failures;   /* in a row */
-    uint32_t users;      /* snapshots of this worker that name the server */
-    uint64_t mark;       /* scratch of whoever splits keys over servers: valid if mark is the splitter's own */
+    uint32_t
+        latency_us_scaled; /* of replies: moving average, times UPSTREAM_LATENCY_SCALE; timeouts count as what they took */
+    uint32_t users;        /* snapshots of this worker that name the server */
+    uint64_t mark;         /* scratch of whoever splits keys over servers: valid if mark is the splitter's own */
     uint32_t mark_index;
 };
 
@@ -115,11 +117,29 @@ static inline void upstream_waiter_cancel(struct upstream_waiter *waiter)
     list_unlink(&waiter->node);
 }
 
+/* Calls under way on all its connections, those that have timed out included. */
+uint32_t upstream_outstanding(const struct upstream *upstream);
+
+/* The weight of one reply in the average is 1 / UPSTREAM_LATENCY_SCALE. */
+#define UPSTREAM_LATENCY_SCALE 16
+#define UPSTREAM_LATENCY_MAX_US ((uint32_t)60 * 1000 * 1000)
+/* Exponentially weighted moving average of the replies' latency. 0: no reply yet. */
+static inline uint32_t upstream_latency_us(const struct upstream *upstream)
+{
+    return upstream->latency_us_scaled / UPSTREAM_LATENCY_SCALE;
+}
+
 /* For connection.c: a call or a connection has failed, or gone well. */
 void upstream_failed(struct upstream *upstream, const struct call_failure *failure);
-static inline void upstream_succeeded(struct upstream *upstream)
+static inline void upstream_note_latency(struct upstream *upstream, uint64_t latency_us)
+{
+    uint32_t sample = latency_us < UPSTREAM_LATENCY_MAX_US ? (uint32_t)latency_us : UPSTREAM_LATENCY_MAX_US;
+    upstream->latency_us_scaled += sample - upstream->latency_us_scaled / UPSTREAM_LATENCY_SCALE;
+}
+static inline void upstream_succeeded(struct upstream *upstream, uint64_t latency_us)
 {
     upstream->failures = 0;
+    upstream_note_latency(upstream, latency_us);
 }
 
 #endif

@@ -203,7 +203,9 @@ static void publish_reload(struct control *control, struct snapshot *next, struc
 {
     text_clear(&control->changes);
     config_diff(control->current->config, next->config, &control->changes);
-    text_appendf(&control->changes, "; %.1f%% of the keys move", snapshot_moved_percent(control->current, next));
+    double moved_percent = snapshot_moved_percent(control->current, next);
+    if (moved_percent >= 0)
+        text_appendf(&control->changes, "; %.1f%% of the keys move", moved_percent);
     publish(control, next, opened);
     for (unsigned w = 0; w < control->fleet.count; w++) {
         control->barriers++;

@@ -5,8 +5,8 @@
  *      (its reply goes out as it comes)  (theirs wait in exchange->reply)
  *
  * Kinds: single (one call, its reply passed on), multiget (several calls, their replies merged in the order of the
- * keys), gather (a call to every server, their replies made into one), upload (a large value passed on as it comes), and
- * ready (a reply of Ringside's own that waits its turn). An exchange never outlives its client: when that leaves, the
+ * keys), gather (a call to every server, their replies made into one), upload (a large value passed on as it comes),
+ * routed (what takes more than one call for one key), and ready (a reply of Ringside's own that waits its turn). An exchange never outlives its client: when that leaves, the
  * exchange abandons its calls.
  */
 #ifndef RINGSIDE_PROXY_EXCHANGE_H
@@ -16,6 +16,7 @@
 #include "base/slice.h"
 #include "pool/call.h"
 #include "proxy/client.h"
+#include "proxy/routed.h"
 #include "proxy/worker.h"
 #include "routing/pool.h"
 #include "wire/request.h"
@@ -33,10 +34,12 @@ struct exchange_methods {
 /* What the kinds keep. */
 struct exchange_single {
     struct call *call;
-    struct block *block;  /* holds request */
-    struct slice request; /* the bytes to send: line, CRLF, and data block if there is one */
-    struct slice key;     /* as it stands in request */
-    struct slice instead; /* static: answered whatever the server says; empty: the server's reply is */
+    struct block *block;          /* holds request */
+    struct slice request;         /* the bytes to send: line, CRLF, and data block if there is one */
+    struct slice key;             /* as it stands in request */
+    const struct pool *pool;      /* that it was sent to */
+    uint32_t watch;               /* plan.watch: with these outcomes the route has not had its last word */
+    struct route_choices choices; /* plan.choices */
     uint8_t attempts;
     bool got_value;
     bool in_body; /* part of a unit has been given to the client */
@@ -55,8 +58,10 @@ struct exchange {
     bool key_encoded;
     bool repeatable; /* carrying it out twice does no harm */
     bool done;
+    struct slice instead; /* static: answered whatever a server says; empty: the server's reply is */
     union {
         struct exchange_single single;
+        struct routed *routed; /* a request that takes more than one call (routed.h) */
         struct multiget *multiget;
         struct gather *gather;
         struct upload *upload;
@@ -107,6 +112,12 @@ struct slice miss_line(const struct pool *pool, enum verb verb);
 /* line_and_body: the whole request in the input. */
 void single_start(struct client *client, const struct request *request, struct block *block,
                   struct slice line_and_body);
+
+/*
+ * A request for one key that takes more than one call: the exchange becomes that. Its pin and flags stand; its methods are
+ * replaced.
+ */
+void exchange_route(struct exchange *exchange, const struct routed_request *request);
 
 /*
  * A set was refused for its size (refused->error, static, is the answer): the key's old value is removed first, as

@@ -17,6 +17,7 @@
 
 struct gather_call {
     struct gather *gather;
+    const struct pool *pool;
     struct call *call;
 };
 
@@ -58,8 +59,8 @@ static const struct exchange_methods gather_methods = {.abandon = gather_abandon
 static unsigned lowest_version(struct worker *worker, const struct snapshot *snapshot)
 {
     unsigned lowest = 0;
-    const struct pool *pool;
-    for (size_t p = 0; (pool = route_reaches(&snapshot->route, p)) != NULL; p++) {
+    for (size_t p = 0; p < snapshot->route->pool_count; p++) {
+        const struct pool *pool = snapshot->route->pools[p];
         for (size_t i = 0; i < pool->server_count; i++) {
             unsigned version = atomic_load_explicit(&pool->servers[i]->version, memory_order_relaxed);
             if (version != 0 && !server_is_down(pool->servers[i]) && (lowest == 0 || version < lowest))
@@ -167,20 +168,19 @@ static void on_failed(struct call *call, const struct call_failure *failure)
 {
     struct gather_call *own = call->owner;
     own->call = NULL;
-    const struct plan plan = {PLAN_SEND, route_reaches(&own->gather->exchange->pin->snapshot->route, 0),
-                              call_server(call)};
+    const struct plan plan = {.outcome = PLAN_SEND, .pool = own->pool, .server = call_server(call)};
     char buffer[FAILURE_LINE_MAX];
     set_error(own->gather, failure_line(buffer, &plan, failure));
     gather_one_over(own->gather);
 }
 
-static void ask(struct gather_call *own, const struct pool *pool, struct server *server, struct slice line)
+static void ask(struct gather_call *own, struct server *server, struct slice line)
 {
     struct gather *gather = own->gather;
     struct client *client = gather->exchange->client;
     own->call = NULL;
     if (server_is_down(server)) {
-        const struct plan plan = {PLAN_DOWN, pool, server};
+        const struct plan plan = {.outcome = PLAN_DOWN, .pool = own->pool, .server = server};
         char buffer[FAILURE_LINE_MAX];
         set_error(gather, plan_failure_line(buffer, &plan));
         return;
@@ -205,14 +205,16 @@ static void ask(struct gather_call *own, const struct pool *pool, struct server 
 static void ask_all(struct exchange *exchange, struct slice line)
 {
     struct gather *gather = exchange->gather;
-    const struct pool *pool;
+    const struct route *route = exchange->pin->snapshot->route;
     size_t n = 0;
     gather->under_way = 1; /* this one, so that nothing ends while the others are being asked */
-    for (size_t p = 0; (pool = route_reaches(&exchange->pin->snapshot->route, p)) != NULL; p++) {
+    for (size_t p = 0; p < route->pool_count; p++) {
+        const struct pool *pool = route->pools[p];
         for (size_t i = 0; i < pool->server_count; i++) {
             struct gather_call *own = &gather->calls[n++];
             own->gather = gather;
-            ask(own, pool, pool->servers[i], line);
+            own->pool = pool;
+            ask(own, pool->servers[i], line);
         }
     }
     gather_one_over(gather);
@@ -220,16 +222,15 @@ static void ask_all(struct exchange *exchange, struct slice line)
 
 static size_t servers_reached(const struct route *route)
 {
-    const struct pool *pool;
     size_t n = 0;
-    for (size_t p = 0; (pool = route_reaches(route, p)) != NULL; p++)
-        n += pool->server_count;
+    for (size_t p = 0; p < route->pool_count; p++)
+        n += route->pools[p]->server_count;
     return n;
 }
 
 static void start(struct client *client, const struct request *request, enum stats_form form)
 {
-    size_t count = servers_reached(&client->worker->current->snapshot->route);
+    size_t count = servers_reached(client->worker->current->snapshot->route);
     struct gather *gather = calloc(1, sizeof *gather + count * sizeof gather->calls[0]);
     struct exchange *exchange = gather != NULL ? exchange_create(client, request, &gather_methods) : NULL;
     if (exchange == NULL) {
@@ -263,7 +264,7 @@ static void start_stats(struct client *client, const struct request *request)
     enum stats_form form;
     if (!stats_form_by_name(request->argument, &form))
         exchange_answer(client, SLICE_OF("ERROR\r\n"));
-    else if (form == STATS_RINGSIDE || form == STATS_SERVERS || form == STATS_POOLS)
+    else if (form >= STATS_RINGSIDE)
         answer_own_stats(client, form);
     else
         start(client, request, form);

@@ -8,8 +8,9 @@
  *
  * A VALUE that comes for key `next` goes out at once; others are held at their key. A key that a part's reply has passed
  * over is a miss. The reply's keys are compared with those asked for: one that was not asked for costs the server its
- * connection. Keys of a part that failed are placed anew where that is safe. Lines of more than KEYS_MAX keys are the
- * caller's to cut (long_get.c).
+ * connection. Keys of a part that failed are placed anew where that is safe. A key for which the route wants more than one
+ * call goes its own way (routed.h), from the start or when its part had no last word on it. Lines of more than KEYS_MAX keys
+ * are the caller's to cut (long_get.c).
  */
 #include "proxy/multiget.h"
 
@@ -81,12 +82,114 @@ static void set_error(struct multiget *multiget, struct slice line)
     multiget->error_len = len;
 }
 
+/* pool: whose policy says whether the line is heard; NULL: it is. */
 static void fail_key(struct multiget *multiget, uint16_t k, const struct pool *pool, struct slice line)
 {
     multiget->keys[k].state = KEY_FAILED;
     chain_clear(&multiget->keys[k].held, &multiget->exchange->client->worker->memory);
-    if (!pool->misses_on_error)
+    if (pool == NULL || !pool->misses_on_error)
         set_error(multiget, line);
+}
+
+/* ---- Keys that take more than one call ---- */
+
+static void key_on_piece(void *owner, unsigned tag, const struct routed_piece *piece)
+{
+    struct multiget *multiget = owner;
+    struct exchange *exchange = multiget->exchange;
+    struct multiget_key *key = &multiget->keys[tag];
+    multiget->routes[tag].got_value = true;
+    if (piece->chain != NULL && tag == multiget->next)
+        exchange_emit_chain(exchange, piece->chain);
+    else if (piece->chain != NULL)
+        chain_splice(&key->held, piece->chain);
+    else if (tag == multiget->next)
+        exchange_emit(exchange, piece->block, piece->data, piece->len);
+    else if (!chain_append(&key->held, &exchange->client->worker->memory, piece->block, piece->data, piece->len))
+        client_close_soon(exchange->client);
+}
+
+static void key_on_line(void *owner, unsigned tag, enum outcome_kind kind, struct slice line)
+{
+    struct multiget *multiget = owner;
+    if (kind == OUTCOME_MISS)
+        multiget->keys[tag].state = KEY_MISSED;
+    else
+        fail_key(multiget, (uint16_t)tag, NULL, line);
+    multiget_part_over(multiget);
+}
+
+static void key_on_end(void *owner, unsigned tag)
+{
+    struct multiget *multiget = owner;
+    multiget->keys[tag].state = multiget->routes[tag].got_value ? KEY_HELD : KEY_MISSED;
+    multiget_part_over(multiget);
+}
+
+static void key_on_cut(void *owner, unsigned tag, struct slice line)
+{
+    struct multiget *multiget = owner;
+    struct client *client = multiget->exchange->client;
+    counter_add(&client->worker->stats.requests_failed, 1);
+    if (tag == multiget->next) {
+        counter_add(&client->worker->stats.clients_cut, 1);
+        client_close_soon(client);
+    }
+    fail_key(multiget, (uint16_t)tag, NULL, line);
+    multiget_part_over(multiget);
+}
+
+static const struct routed_taker key_taker = {key_on_piece, key_on_line, key_on_end, key_on_cut, false};
+
+/* A request for that key alone, in *block_out, which the caller gets a reference to. Empty when memory is out. */
+static struct slice key_request(struct multiget *multiget, uint16_t k, struct block **block_out)
+{
+    const struct multiget_key *key = &multiget->keys[k];
+    size_t len = multiget->prefix.len + 1 + key->len + 2;
+    char *text = worker_scratch(multiget->exchange->client->worker, len, block_out);
+    if (text == NULL)
+        return slice_make(NULL, 0);
+    memcpy(text, multiget->prefix.data, multiget->prefix.len);
+    text[multiget->prefix.len] = ' ';
+    memcpy(text + multiget->prefix.len + 1, key->data, key->len);
+    memcpy(text + len - 2, "\r\n", 2);
+    return slice_make(text, len);
+}
+
+/* The key goes its own way. replayed: what came of the call that was made for it, or NULL. */
+static void route_key(struct multiget *multiget, uint16_t k, const struct routed_request *replayed)
+{
+    struct multiget_route *route = &multiget->routes[k];
+    struct routed_request request = {0};
+    if (replayed != NULL)
+        request = *replayed;
+    request.client = multiget->exchange->client;
+    request.pin = multiget->exchange->pin;
+    request.choices = route->choices;
+    request.line_and_body = key_request(multiget, k, &request.block);
+    struct block *block = request.block;
+    route->watch = 0;
+    multiget->parts_under_way++;
+    if (request.line_and_body.len == 0 || !routed_start(&request, &key_taker, multiget, k, &route->routed))
+        key_on_line(multiget, k, OUTCOME_ERROR, SLICE_OF("SERVER_ERROR out of memory\r\n"));
+    block_unref(&block);
+}
+
+/* Whether the route has a further word on what came of the key; if so it is said. */
+static bool route_goes_on(struct multiget *multiget, uint16_t k, enum outcome_kind kind, bool unsent,
+                          struct slice reply)
+{
+    if (!multiget->is_routed || !(multiget->routes[k].watch >> kind & 1))
+        return false;
+    const struct routed_request replayed = {.replays = true, .kind = kind, .unsent = unsent, .reply = reply};
+    route_key(multiget, k, &replayed);
+    return true;
+}
+
+static void miss_key(struct multiget *multiget, uint16_t k)
+{
+    if (!route_goes_on(multiget, k, OUTCOME_MISS, false, SLICE_OF("END\r\n")))
+        multiget->keys[k].state = KEY_MISSED;
 }
 
 /* ---- Replies ---- */
@@ -101,7 +204,7 @@ static uint16_t find_key(struct multiget_part *part, struct slice name)
     if (k == NO_KEY)
         return NO_KEY;
     for (; part->first != k; part->first = keys[part->first].next)
-        keys[part->first].state = KEY_MISSED;
+        miss_key(part->multiget, part->first);
     part->first = keys[k].next;
     return k;
 }
@@ -137,11 +240,12 @@ static bool part_on_reply(struct call *call, const struct call_reply *reply)
         return take_value(part, reply);
     part->call = NULL;
     bool ended = reply->unit->code == REPLY_CODE_END;
+    struct slice line = slice_make(reply->data, reply->len);
     for (uint16_t k = part->first; k != NO_KEY; k = multiget->keys[k].next) {
         if (ended)
-            multiget->keys[k].state = KEY_MISSED;
-        else
-            fail_key(multiget, k, part->pool, slice_make(reply->data, reply->len));
+            miss_key(multiget, k);
+        else if (!route_goes_on(multiget, k, OUTCOME_ERROR, false, line))
+            fail_key(multiget, k, part->pool, line);
     }
     multiget_part_over(multiget);
     return true;
@@ -223,30 +327,62 @@ static struct multiget_part *part_for(struct multiget *multiget, const struct pl
     return part;
 }
 
+/* A call for the key, or the way to one, has failed. */
+static void fail_placed(struct multiget *multiget, uint16_t k, const struct pool *pool,
+                        const struct call_failure *failure, struct slice line)
+{
+    if (!route_goes_on(multiget, k, routed_outcome(failure->reason), failure->unsent, line))
+        fail_key(multiget, k, pool, line);
+}
+
 static void fail_unplaced(struct multiget *multiget, uint16_t k, const struct plan *plan)
 {
     if (plan->server != NULL)
         counter_add(&plan->server->stats[multiget->exchange->client->worker->index].errors_down, 1);
     else
         atomic_fetch_add_explicit(&plan->pool->health->no_server, 1, memory_order_relaxed);
+    static const struct call_failure down = {CALL_FAILURE_DOWN, "the server is down", true};
     char buffer[FAILURE_LINE_MAX];
-    fail_key(multiget, k, plan->pool, plan_failure_line(buffer, plan));
+    fail_placed(multiget, k, plan->pool, &down, plan_failure_line(buffer, plan));
 }
 
-/* Puts a key into the part of its server. `failed`: a server that need not be tried again; may be NULL. */
-static void place_key(struct multiget *multiget, uint16_t k, uint64_t mark, const struct server *failed,
-                      struct slice failure)
+/* Keys of a part that failed are placed within its pool. */
+struct placing {
+    uint64_t mark;               /* of the parts that are being filled */
+    const struct pool *pool;     /* NULL: the route says */
+    const struct server *failed; /* need not be tried again; NULL: none */
+    const struct call_failure *failure;
+    struct slice line; /* that tells of it */
+};
+
+static struct plan plan_key(struct multiget *multiget, uint16_t k, const struct placing *placing)
+{
+    struct slice key = slice_make(multiget->keys[k].data, multiget->keys[k].len);
+    if (placing->pool != NULL)
+        return pool_plan(placing->pool, key);
+    struct exchange *exchange = multiget->exchange;
+    struct plan plan = route_plan(pin_route(exchange->pin), &multiget->traits, exchange->verb, key);
+    if (multiget->is_routed)
+        multiget->routes[k] = (struct multiget_route){.watch = plan.watch, .choices = plan.choices};
+    return plan;
+}
+
+/* Puts a key into the part of its server. */
+static void place_key(struct multiget *multiget, uint16_t k, const struct placing *placing)
 {
     struct multiget_key *key = &multiget->keys[k];
-    struct exchange *exchange = multiget->exchange;
-    struct plan plan = route_plan(&exchange->pin->snapshot->route, exchange->verb, slice_make(key->data, key->len));
+    struct plan plan = plan_key(multiget, k, placing);
+    if (plan.outcome == PLAN_RUN) {
+        route_key(multiget, k, NULL);
+        return;
+    }
     if (plan.outcome != PLAN_SEND) {
         fail_unplaced(multiget, k, &plan);
         return;
     }
-    struct multiget_part *part = plan.server != failed ? part_for(multiget, &plan, mark) : NULL;
+    struct multiget_part *part = plan.server != placing->failed ? part_for(multiget, &plan, placing->mark) : NULL;
     if (part == NULL) {
-        fail_key(multiget, k, plan.pool, failure);
+        fail_placed(multiget, k, plan.pool, placing->failure, placing->line);
         return;
     }
     key->next = NO_KEY;
@@ -260,13 +396,13 @@ static void place_key(struct multiget *multiget, uint16_t k, uint64_t mark, cons
 }
 
 /* Splits the keys from k on over their servers, and sends each its part. */
-static void place_keys(struct multiget *multiget, uint16_t k, const struct server *failed, struct slice failure)
+static void place_keys(struct multiget *multiget, uint16_t k, struct placing *placing)
 {
-    uint64_t mark = ++multiget->exchange->client->worker->next_mark;
+    placing->mark = ++multiget->exchange->client->worker->next_mark;
     uint16_t first_part = multiget->part_count;
     while (k != NO_KEY) {
         uint16_t following = multiget->keys[k].next;
-        place_key(multiget, k, mark, failed, failure);
+        place_key(multiget, k, placing);
         k = following;
     }
     for (uint16_t p = first_part; p < multiget->part_count; p++)
@@ -296,6 +432,19 @@ static bool drop_current(struct multiget_part *part, struct slice line)
     return k != multiget->next;
 }
 
+/* The route goes on with all keys of the part, and no key was given an answer that may be wrong. */
+static bool goes_on_after(const struct multiget_part *part, const struct call_failure *failure)
+{
+    const struct multiget *multiget = part->multiget;
+    if (!multiget->is_routed || failure->reason == CALL_FAILURE_PROTOCOL)
+        return false;
+    for (uint16_t k = part->first; k != NO_KEY; k = multiget->keys[k].next) {
+        if (!(multiget->routes[k].watch >> routed_outcome(failure->reason) & 1))
+            return false;
+    }
+    return true;
+}
+
 static void part_on_failed(struct call *call, const struct call_failure *failure)
 {
     struct multiget_part *part = call->owner;
@@ -303,7 +452,7 @@ static void part_on_failed(struct call *call, const struct call_failure *failure
     struct worker *worker = multiget->exchange->client->worker;
     struct server *failed = call_server(call);
     part->call = NULL;
-    const struct plan sent = {PLAN_SEND, part->pool, failed};
+    const struct plan sent = {.outcome = PLAN_SEND, .pool = part->pool, .server = failed};
     char buffer[FAILURE_LINE_MAX];
     struct slice line = failure_line(buffer, &sent, failure);
     counter_add(&worker->stats.requests_failed, 1);
@@ -315,13 +464,19 @@ static void part_on_failed(struct call *call, const struct call_failure *failure
         multiget->retries++;
         counter_add(&failed->stats[worker->index].retries, 1);
         bool same_again = failure->reason == CALL_FAILURE_RESET;
-        place_keys(multiget, part->first, same_again ? NULL : failed, line);
+        struct placing placing = {
+            .pool = part->pool,
+            .failed = same_again ? NULL : failed,
+            .failure = failure,
+            .line = line,
+        };
+        place_keys(multiget, part->first, &placing);
     } else {
-        for (uint16_t k = part->first; k != NO_KEY; k = multiget->keys[k].next)
-            fail_key(multiget, k, part->pool, line);
         /* Also when no key is left: after a protocol error what seemed to be misses may be none. */
-        if (!part->pool->misses_on_error)
+        if (!part->pool->misses_on_error && !goes_on_after(part, failure))
             set_error(multiget, line);
+        for (uint16_t k = part->first; k != NO_KEY; k = multiget->keys[k].next)
+            fail_placed(multiget, k, part->pool, failure, line);
     }
     multiget_part_over(multiget);
 }
@@ -333,6 +488,8 @@ static void multiget_abandon(struct exchange *exchange)
     struct multiget *multiget = exchange->multiget;
     for (uint16_t p = 0; p < multiget->part_count; p++)
         call_abandon(&multiget->parts[p].call);
+    for (uint16_t k = 0; multiget->is_routed && k < multiget->key_count; k++)
+        routed_leave(&multiget->routes[k].routed);
     multiget_free(multiget);
 }
 
@@ -375,8 +532,11 @@ static bool start_some(struct client *client, const struct request *request, str
     multiget->parts_under_way = 1; /* this one, so that nothing ends while it is being split */
     multiget->retries = 0;
     multiget->error_len = 0;
+    multiget->is_routed = exchange->pin->snapshot->route->pool == NULL;
+    if (multiget->is_routed)
+        request_traits(request, &multiget->traits);
     add_keys(multiget, keys);
-    place_keys(multiget, 0, NULL, slice_make(NULL, 0));
+    place_keys(multiget, 0, &(struct placing){0});
     multiget_part_over(multiget);
     return true;
 }

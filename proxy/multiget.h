@@ -20,6 +20,14 @@ struct multiget_key {
     struct chain held; /* its VALUE unit, or what there is of it, until its turn */
 };
 
+/* What belongs to a key where the route is more than a pool. */
+struct multiget_route {
+    struct route_choices choices; /* plan.choices */
+    uint32_t watch;               /* plan.watch: with these outcomes the route has not had its last word */
+    bool got_value;
+    struct routed *routed; /* the key takes more than one call: it is under way; NULL: it is not */
+};
+
 /* The keys that one call asks for. */
 struct multiget_part {
     struct multiget *multiget;
@@ -38,6 +46,7 @@ struct multiget {
     struct block *block;      /* holds the keys */
     struct slice prefix;      /* "get", "gat 100" */
     struct long_get *part_of; /* NULL: it is the whole request */
+    bool is_routed;           /* the route is more than a pool: traits and routes are filled in */
     uint16_t key_count;
     uint16_t next; /* the first key that has not been given out */
     uint16_t part_count;
@@ -47,6 +56,8 @@ struct multiget {
     char error[FAILURE_LINE_MAX]; /* a line: the first error; answered in place of END */
     struct multiget_key keys[MULTIGET_KEYS_MAX];
     struct multiget_part parts[PARTS_MAX];
+    struct request_traits traits;
+    struct multiget_route routes[MULTIGET_KEYS_MAX];
 };
 
 #endif

@@ -30,14 +30,14 @@ static void single_finish(struct exchange *exchange)
 static void answer_instead(struct exchange *exchange)
 {
     if (!exchange->noreply)
-        exchange_emit_copy(exchange, exchange->single.instead);
+        exchange_emit_copy(exchange, exchange->instead);
     single_finish(exchange);
 }
 
-/* Answers an error, or what the pool wants instead. */
+/* Answers an error, or what the pool wants instead. pool may be NULL. */
 static void single_fail(struct exchange *exchange, const struct pool *pool, struct slice line)
 {
-    if (exchange->single.instead.len > 0) {
+    if (exchange->instead.len > 0) {
         answer_instead(exchange);
         return;
     }
@@ -55,7 +55,7 @@ static void single_fail(struct exchange *exchange, const struct pool *pool, stru
         single_finish(exchange);
         return;
     }
-    struct slice miss = miss_line(pool, exchange->verb);
+    struct slice miss = pool != NULL ? miss_line(pool, exchange->verb) : slice_make(NULL, 0);
     if (miss.len > 0 && !exchange->single.got_value)
         line = miss;
     bool silent = exchange->noreply || (miss.len > 0 && exchange_swallows(exchange, REPLY_CODE_EN));
@@ -73,10 +73,74 @@ static struct slice route_key(const struct exchange *exchange, char buffer[KEY_L
     return request_route_key(&request, buffer);
 }
 
+/* The first time. What a command does is asked only where the route is more than a pool. */
 static struct plan single_place(const struct exchange *exchange)
 {
+    struct route_worker *route = pin_route(exchange->pin);
     char buffer[KEY_LEN_MAX];
-    return route_plan(&exchange->pin->snapshot->route, exchange->verb, route_key(exchange, buffer));
+    struct slice key = route_key(exchange, buffer);
+    struct request_traits traits;
+    if (route->route->pool == NULL) {
+        struct request request;
+        routed_parse(exchange->single.request, &request);
+        request_traits(&request, &traits);
+    }
+    return route_plan(route, &traits, exchange->verb, key);
+}
+
+/* Another time, within the pool. */
+static struct plan single_place_again(const struct exchange *exchange)
+{
+    char buffer[KEY_LEN_MAX];
+    return pool_plan(exchange->single.pool, route_key(exchange, buffer));
+}
+
+/* ---- Where one call is not all there is to do ---- */
+
+/* Goes on as a run; replayed: what came of the call that was made, or NULL. */
+static void single_route(struct exchange *exchange, const struct route_choices *choices,
+                         const struct routed_request *replayed)
+{
+    struct routed_request request = {0};
+    if (replayed != NULL)
+        request = *replayed;
+    struct block *block = exchange->single.block;
+    request.client = exchange->client;
+    request.pin = exchange->pin;
+    request.line_and_body = exchange->single.request;
+    request.block = block;
+    request.choices = *choices;
+    exchange_route(exchange, &request);
+    block_unref(&block);
+}
+
+/* Whether the route has a further word on that outcome; if so it is said. */
+static bool route_goes_on(struct exchange *exchange, enum outcome_kind kind, bool unsent, struct slice reply)
+{
+    struct exchange_single *single = &exchange->single;
+    if (!(single->watch >> kind & 1))
+        return false;
+    const struct routed_request replayed = {.replays = true, .kind = kind, .unsent = unsent, .reply = reply};
+    const struct route_choices choices = single->choices;
+    single_route(exchange, &choices, &replayed);
+    return true;
+}
+
+static bool is_plain_success(enum reply_code code)
+{
+    return code == REPLY_CODE_VALUE || code == REPLY_CODE_STORED || code == REPLY_CODE_HD || code == REPLY_CODE_VA;
+}
+
+static bool route_goes_on_after(struct exchange *exchange, const struct call_reply *reply)
+{
+    if (is_plain_success(reply->unit->code) || !reply->final)
+        return false;
+    struct request request;
+    struct request_traits traits;
+    routed_parse(exchange->single.request, &request);
+    request_traits(&request, &traits);
+    enum outcome_kind kind = outcome_of_reply(&traits, reply->unit->code);
+    return route_goes_on(exchange, kind, false, slice_make(reply->data, reply->len));
 }
 
 static void single_send(struct exchange *exchange, const struct plan *plan)
@@ -84,6 +148,7 @@ static void single_send(struct exchange *exchange, const struct plan *plan)
     struct client *client = exchange->client;
     struct exchange_single *single = &exchange->single;
     single->attempts++;
+    single->pool = plan->pool;
     if (verb_is_meta(exchange->verb) && plan->server->version != 0 && !server_knows_meta(plan->server)) {
         static const struct call_failure too_old = {CALL_FAILURE_LOCAL,
                                                     "it is older than 1.6.10 and has no meta commands", true};
@@ -115,8 +180,14 @@ failed:
 static void single_run(struct exchange *exchange)
 {
     struct plan plan = single_place(exchange);
+    exchange->single.watch = exchange->instead.len == 0 ? plan.watch : 0;
+    exchange->single.choices = plan.choices;
     if (plan.outcome == PLAN_SEND) {
         single_send(exchange, &plan);
+        return;
+    }
+    if (plan.outcome == PLAN_RUN) {
+        single_route(exchange, &plan.choices, NULL);
         return;
     }
     if (plan.server != NULL)
@@ -132,11 +203,13 @@ static bool on_reply(struct call *call, const struct call_reply *reply)
     struct exchange *exchange = call->owner;
     struct exchange_single *single = &exchange->single;
     const struct reply_unit *unit = reply->unit;
-    if (single->instead.len > 0) {
+    if (exchange->instead.len > 0) {
         single->call = NULL;
         answer_instead(exchange);
         return true;
     }
+    if (single->watch != 0 && reply->first && !single->got_value && route_goes_on_after(exchange, reply))
+        return true;
     if (reply->first && unit->code == REPLY_CODE_VALUE) {
         if (single->got_value || !slice_equal(unit->key, single->key))
             return false;
@@ -176,15 +249,17 @@ static void on_failed(struct call *call, const struct call_failure *failure)
     struct server *failed = call_server(call);
     client_forget(exchange->client, call);
     exchange->single.call = NULL;
-    struct plan plan = single_place(exchange);
+    struct plan plan = single_place_again(exchange);
     if (!exchange->single.in_body && may_retry(exchange, failure, failed, &plan)) {
         counter_add(&failed->stats[exchange->client->worker->index].retries, 1);
         single_send(exchange, &plan);
         return;
     }
-    const struct plan sent = {PLAN_SEND, plan.pool, failed};
+    const struct plan sent = {.outcome = PLAN_SEND, .pool = plan.pool, .server = failed};
     char buffer[FAILURE_LINE_MAX];
-    single_fail(exchange, plan.pool, failure_line(buffer, &sent, failure));
+    struct slice line = failure_line(buffer, &sent, failure);
+    if (exchange->single.got_value || !route_goes_on(exchange, routed_outcome(failure->reason), failure->unsent, line))
+        single_fail(exchange, plan.pool, line);
 }
 
 static void single_abandon(struct exchange *exchange)
@@ -229,7 +304,7 @@ void single_start(struct client *client, const struct request *request, struct b
         exchange->single.request = line_and_body;
         exchange->single.key = request->key;
     } else if (!print_anew(exchange, request, line_and_body)) {
-        single_fail(exchange, exchange->pin->snapshot->route.pool, SLICE_OF("SERVER_ERROR out of memory\r\n"));
+        single_fail(exchange, NULL, SLICE_OF("SERVER_ERROR out of memory\r\n"));
         return;
     }
     single_run(exchange);
@@ -254,6 +329,6 @@ void single_remove(struct client *client, const struct request *refused)
                        (int)refused->key.len, refused->key.data);
     single->request = slice_make(text, (size_t)len);
     single->key = slice_make((const char *)memchr(text, ' ', (size_t)len) + 1, refused->key.len);
-    single->instead = refused->error;
+    exchange->instead = refused->error;
     single_run(exchange);
 }

@@ -4,8 +4,10 @@
  */
 #include "proxy/stats.h"
 
+#include "base/log.h"
 #include "event/loop.h"
 #include "proxy/worker.h"
+#include "routing/node.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,7 @@ bool stats_form_by_name(struct slice name, enum stats_form *form_out)
         [STATS_GENERAL] = "",          [STATS_SETTINGS] = "settings", [STATS_ITEMS] = "items",
         [STATS_SLABS] = "slabs",       [STATS_SIZES] = "sizes",       [STATS_RESET] = "reset",
         [STATS_RINGSIDE] = "ringside", [STATS_SERVERS] = "servers",   [STATS_POOLS] = "pools",
+        [STATS_ROUTES] = "routes",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (slice_equal(name, slice_make(names[i], strlen(names[i])))) {
@@ -149,6 +152,7 @@ static void print_all(const struct fleet *fleet, const struct snapshot *snapshot
     put(text, prefix, "generation", snapshot->generation);
     put(text, prefix, "reloads", atomic_load_explicit(&fleet->reloads, memory_order_relaxed));
     put(text, prefix, "reload_failures", atomic_load_explicit(&fleet->reload_failures, memory_order_relaxed));
+    put(text, prefix, "log_lines_dropped", log_dropped());
     uint64_t value;
 #define X(name, help)                                          \
     value = 0;                                                 \
@@ -159,10 +163,33 @@ static void print_all(const struct fleet *fleet, const struct snapshot *snapshot
 #undef X
 }
 
+static void print_node(const struct fleet *fleet, const struct route_node *node, struct text *text)
+{
+    const char *const *names = node->methods->counters;
+    for (unsigned i = 0; i < ROUTE_COUNTERS && names[i] != NULL; i++) {
+        uint64_t value = 0;
+        for (unsigned w = 0; w < fleet->count; w++)
+            value += counter_read(&node->counters->of_worker[w][i]);
+        text_appendf(text, "STAT %s:%s ", node->path, names[i]);
+        text_append_u64(text, value);
+        text_append_string(text, "\r\n");
+    }
+}
+
+static void print_routes(const struct fleet *fleet, const struct route *route, struct text *text)
+{
+    for (size_t i = 0; i < route->node_count; i++)
+        print_node(fleet, route->nodes[i], text);
+}
+
 void stats_print(const struct fleet *fleet, const struct snapshot *snapshot, enum stats_form form, struct text *text)
 {
     if (form == STATS_RINGSIDE) {
         print_all(fleet, snapshot, text);
+        return;
+    }
+    if (form == STATS_ROUTES) {
+        print_routes(fleet, snapshot->route, text);
         return;
     }
     for (size_t p = 0; p < snapshot->pool_count; p++) {

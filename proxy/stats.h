@@ -20,6 +20,7 @@ enum stats_form {
     STATS_RINGSIDE, /* from here on: Ringside's own alone */
     STATS_SERVERS,
     STATS_POOLS,
+    STATS_ROUTES,
 };
 
 /* "" "settings" … false: there is none of that name. */

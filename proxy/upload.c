@@ -3,6 +3,8 @@
  *
  *      start -> data ... data -> (all is sent) -> reply -> done
  *                 \-> failed or refused: the rest of the data block is swallowed, then the error is answered
+ *      start -> data ... data -> (all is here) -> exchange_route
+ *                 where the route may need the value more than once (replicas, failover): it is gathered first
  *
  * It travels on a connection of its own, so that a slow client holds up nobody else; and alone in its client's order
  * (CLIENT_PAUSE_ORDER), since requests before and after it travel on another connection.
@@ -17,6 +19,11 @@ struct upload {
     bool complete; /* the client has sent all of it */
     bool answered; /* the reply, or what stands for it, is in exchange->reply */
     struct plan plan;
+    bool gathers;        /* all of it is needed before the first byte goes on */
+    struct block *block; /* holds line */
+    struct slice line;   /* the command as it is sent */
+    struct chain body;   /* the data block so far */
+    char tail[2];        /* its last two bytes */
 };
 
 static bool on_reply(struct call *call, const struct call_reply *reply);
@@ -24,14 +31,22 @@ static void on_failed(struct call *call, const struct call_failure *failure);
 
 static const struct call_methods call_methods = {on_reply, on_failed};
 
+static void upload_free(struct exchange *exchange)
+{
+    struct upload *upload = exchange->upload;
+    exchange->upload = NULL;
+    chain_clear(&upload->body, &exchange->client->worker->memory);
+    block_unref(&upload->block);
+    free(upload);
+}
+
 /* Ends it once both the data block and the answer are there. */
 static void upload_finish(struct exchange *exchange)
 {
     struct upload *upload = exchange->upload;
     if (!upload->complete || !upload->answered)
         return;
-    free(upload);
-    exchange->upload = NULL;
+    upload_free(exchange);
     exchange_done(exchange);
 }
 
@@ -72,8 +87,7 @@ static void on_failed(struct call *call, const struct call_failure *failure)
 static void upload_abandon(struct exchange *exchange)
 {
     call_abandon(&exchange->upload->call);
-    free(exchange->upload);
-    exchange->upload = NULL;
+    upload_free(exchange);
 }
 
 static const struct exchange_methods upload_methods = {.abandon = upload_abandon};
@@ -98,6 +112,57 @@ static bool upload_send_line(struct exchange *exchange, const struct request *re
     return true;
 }
 
+/* ---- Gathering ---- */
+
+static bool upload_keep_line(struct exchange *exchange, const struct request *request)
+{
+    struct upload *upload = exchange->upload;
+    char *line = worker_scratch(exchange->client->worker, REQUEST_LINE_MAX + 2, &upload->block);
+    if (line == NULL)
+        return false;
+    upload->line = slice_make(line, request_print(request, line, REQUEST_LINE_MAX + 2));
+    return upload->line.len > 0;
+}
+
+static void upload_gather(struct exchange *exchange, struct block *block, const char *data, size_t len)
+{
+    struct upload *upload = exchange->upload;
+    if (upload->answered)
+        return;
+    if (!chain_append(&upload->body, &exchange->client->worker->memory, block, data, len)) {
+        chain_clear(&upload->body, &exchange->client->worker->memory);
+        upload_fail(exchange, SLICE_OF("SERVER_ERROR out of memory\r\n"));
+        return;
+    }
+    upload->tail[0] = len > 1 ? data[len - 2] : len > 0 ? upload->tail[1] : upload->tail[0];
+    upload->tail[1] = len > 0 ? data[len - 1] : upload->tail[1];
+}
+
+/* All of it is here: the exchange becomes one that takes more than one call. */
+static void upload_route(struct exchange *exchange)
+{
+    struct upload *upload = exchange->upload;
+    if (memcmp(upload->tail, "\r\n", 2) != 0) {
+        upload_answer(exchange, exchange->noreply ? slice_make(NULL, 0) : SLICE_OF("CLIENT_ERROR bad data chunk\r\n"));
+        return;
+    }
+    struct block *block = upload->block;
+    struct chain body = upload->body;
+    const struct routed_request request = {
+        .client = exchange->client,
+        .pin = exchange->pin,
+        .line_and_body = upload->line,
+        .block = block,
+        .body = &body,
+        .choices = upload->plan.choices,
+    };
+    struct memory *memory = &exchange->client->worker->memory;
+    free(upload);
+    exchange_route(exchange, &request);
+    chain_clear(&body, memory);
+    block_unref(&block);
+}
+
 struct exchange *upload_start(struct client *client, const struct request *request)
 {
     struct upload *upload = calloc(1, sizeof *upload);
@@ -108,8 +173,14 @@ struct exchange *upload_start(struct client *client, const struct request *reque
     }
     exchange->upload = upload;
     char buffer[KEY_LEN_MAX];
-    upload->plan = route_plan(&exchange->pin->snapshot->route, request->verb, request_route_key(request, buffer));
-    if (upload->plan.outcome != PLAN_SEND) {
+    struct request_traits traits;
+    request_traits(request, &traits);
+    upload->plan = route_plan(pin_route(exchange->pin), &traits, request->verb, request_route_key(request, buffer));
+    if (upload->plan.outcome == PLAN_RUN || upload->plan.watch != 0) {
+        upload->gathers = true;
+        if (!upload_keep_line(exchange, request))
+            upload_fail(exchange, SLICE_OF("SERVER_ERROR out of memory\r\n"));
+    } else if (upload->plan.outcome != PLAN_SEND) {
         char line[FAILURE_LINE_MAX];
         upload_fail(exchange, plan_failure_line(line, &upload->plan));
     } else if (!upload_send_line(exchange, request)) {
@@ -123,7 +194,9 @@ void upload_data(struct exchange *exchange, struct block *block, const char *dat
     struct upload *upload = exchange->upload;
     struct client *client = exchange->client;
     struct call *call = upload->call;
-    if (call != NULL) {
+    if (upload->gathers) {
+        upload_gather(exchange, block, data, len);
+    } else if (call != NULL) {
         if (chain_append(call_out(call), &client->worker->memory, block, data, len)) {
             upload_continue(call);
             client_heed(client, call);
@@ -138,5 +211,8 @@ void upload_data(struct exchange *exchange, struct block *block, const char *dat
     upload->complete = true;
     if (upload->call != NULL)
         upload_end(upload->call);
-    upload_finish(exchange);
+    if (upload->gathers && !upload->answered)
+        upload_route(exchange);
+    else
+        upload_finish(exchange);
 }

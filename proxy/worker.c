@@ -9,6 +9,7 @@
 #include "proxy/exchange.h"
 #include "proxy/listener.h"
 #include "proxy/multiget.h"
+#include "proxy/routed.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -59,6 +60,7 @@ static void pin_release(struct loop_task *task)
     if (pin->count > 0)
         return;
     drop_upstreams(worker, pin->snapshot);
+    route_worker_fini(&pin->route);
     struct released_mail *released = malloc(sizeof *released);
     if (released == NULL) {
         /* The snapshot stays in memory; nothing else is lost. */
@@ -162,7 +164,7 @@ void worker_post_snapshot(struct worker *worker, const struct snapshot *snapshot
 {
     struct snapshot_mail *content = calloc(1, sizeof *content);
     struct pin *pin = calloc(1, sizeof *pin);
-    if (content == NULL || pin == NULL) {
+    if (content == NULL || pin == NULL || !route_worker_init(&pin->route, snapshot->route, worker->index)) {
         log_error("out_of_memory", "no memory to hand a configuration to worker %u: ending", worker->index);
         abort();
     }
@@ -293,13 +295,18 @@ static void report_drained(struct worker *worker)
     mailbox_post(worker->fleet->control, &content->mail);
 }
 
-void worker_client_gone(struct worker *worker)
+void worker_settle_drain(struct worker *worker)
 {
-    atomic_fetch_sub_explicit(&worker->fleet->clients, 1, memory_order_relaxed);
-    if (!worker->draining || worker->drained || !list_is_empty(&worker->clients))
+    if (!worker->draining || worker->drained || !list_is_empty(&worker->clients) || !list_is_empty(&worker->routed))
         return;
     worker->drained = true;
     report_drained(worker);
+}
+
+void worker_client_gone(struct worker *worker)
+{
+    atomic_fetch_sub_explicit(&worker->fleet->clients, 1, memory_order_relaxed);
+    worker_settle_drain(worker);
 }
 
 /* Time is up. */
@@ -309,6 +316,7 @@ static void on_drain_due(struct wheel_timer *timer)
     struct list *node, *following;
     list_for_each_safe (node, following, &worker->clients)
         client_close_soon(list_entry(node, struct client, node));
+    routed_end_all(worker);
 }
 
 static void deliver_drain(struct mail *mail)
@@ -322,10 +330,7 @@ static void deliver_drain(struct mail *mail)
         client_drain(list_entry(node, struct client, node));
     loop_arm(&worker->loop, &worker->drain_timer, content->drain_ms);
     free(content);
-    if (list_is_empty(&worker->clients) && !worker->drained) {
-        worker->drained = true;
-        report_drained(worker);
-    }
+    worker_settle_drain(worker);
 }
 
 void worker_post_drain(struct worker *worker, uint32_t drain_ms)
@@ -381,7 +386,9 @@ struct worker *worker_create(struct fleet *fleet, unsigned index, struct resolve
     list_init(&worker->clients);
     slab_init(&worker->client_slab, "client", sizeof(struct client), CLIENTS_PER_CHUNK);
     slab_init(&worker->exchange_slab, "exchange", sizeof(struct exchange), EXCHANGES_PER_CHUNK);
+    list_init(&worker->routed);
     slab_init(&worker->multiget_slab, "multiget", sizeof(struct multiget), MULTIGETS_PER_CHUNK);
+    routed_init_slabs(worker);
     wheel_timer_init(&worker->drain_timer, on_drain_due);
     return worker;
 
@@ -445,12 +452,17 @@ void worker_destroy(struct worker **worker)
         struct client *client = list_first(&w->clients, struct client, node);
         client_destroy(&client);
     }
+    routed_end_all(w);
     loop_settle(&w->loop);
     for (size_t i = 0; i < w->upstream_slots; i++)
         upstream_destroy(&w->upstreams[i]);
     free(w->upstreams);
+    if (w->current != NULL)
+        route_worker_fini(&w->current->route);
     free(w->current);
     loop_disarm(&w->loop, &w->drain_timer);
+    slab_fini(&w->leg_slab);
+    slab_fini(&w->routed_slab);
     slab_fini(&w->multiget_slab);
     slab_fini(&w->exchange_slab);
     slab_fini(&w->client_slab);

@@ -50,10 +50,11 @@ struct worker_stats {
 
 struct worker;
 
-/* A snapshot as held by one worker: alive while it is the current one or an exchange still uses it. */
+/* A snapshot as held by one worker: alive while it is the current one or an exchange or a run still uses it. */
 struct pin {
     const struct snapshot *snapshot;
     struct worker *worker;
+    struct route_worker route; /* by pin_route */
     uint32_t count;
     struct loop_task release;
 };
@@ -94,6 +95,9 @@ struct worker {
     struct slab client_slab;
     struct slab exchange_slab;
     struct slab multiget_slab;
+    struct slab routed_slab;
+    struct slab leg_slab;
+    struct list routed;   /* requests that take more than one call; they may outlive their clients */
     uint64_t next_mark;   /* for upstream->mark */
     uint32_t next_client; /* numbers clients, to spread them over lanes */
     bool draining;
@@ -136,10 +140,20 @@ static inline struct upstream *worker_upstream(struct worker *worker, const stru
     return worker->upstreams[server->slot];
 }
 
+/* The pin's side of its route, its clock and upstreams as they are now. */
+static inline struct route_worker *pin_route(struct pin *pin)
+{
+    pin->route.upstreams = pin->worker->upstreams;
+    pin->route.now_us = loop_now_us(&pin->worker->loop);
+    return &pin->route;
+}
+
 /* len bytes in a block, which the caller gets a reference to, for a request printed anew. NULL when memory is out. */
 char *worker_scratch(struct worker *worker, size_t len, struct block **block_out);
 
 /* A client has gone: if that was the last one of a draining worker, it is drained. */
 void worker_client_gone(struct worker *worker);
+/* The same for all else that a draining worker waits for. */
+void worker_settle_drain(struct worker *worker);
 
 #endif

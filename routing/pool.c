@@ -17,13 +17,13 @@ struct plan pool_plan(const struct pool *pool, struct slice key)
     uint32_t index = ring_locate(pool->ring, key.data, key.len);
     struct server *server = pool->servers[index];
     if (__builtin_expect(!server_is_down(server), 1))
-        return (struct plan){PLAN_SEND, pool, server};
+        return (struct plan){.outcome = PLAN_SEND, .pool = pool, .server = server};
     if (!pool->moves_on)
-        return (struct plan){PLAN_DOWN, pool, server};
+        return (struct plan){.outcome = PLAN_DOWN, .pool = pool, .server = server};
     index = ring_locate_usable(pool->ring, key.data, key.len, is_usable, pool);
     if (index == RING_NONE)
-        return (struct plan){PLAN_NO_SERVER, pool, NULL};
-    return (struct plan){PLAN_SEND, pool, pool->servers[index]};
+        return (struct plan){.outcome = PLAN_NO_SERVER, .pool = pool};
+    return (struct plan){.outcome = PLAN_SEND, .pool = pool, .server = pool->servers[index]};
 }
 
 struct ring_spot pool_explain(const struct pool *pool, struct slice key)

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct pool {
     const char *name;
@@ -30,13 +31,23 @@ enum plan_outcome {
     PLAN_SEND,
     PLAN_DOWN,      /* the key's server is down, and keys do not move */
     PLAN_NO_SERVER, /* every server is down */
+    PLAN_RUN,       /* more is to be done than one call: see run.h */
+};
+
+/* Decisions that a route took by chance, load or time, from the root on: so that they are taken once. */
+#define ROUTE_CHOICES_MAX 7
+struct route_choices {
+    uint8_t count;
+    uint8_t at[ROUTE_CHOICES_MAX];
 };
 
 /* What is to be done with a request: data, made without a socket. */
 struct plan {
     enum plan_outcome outcome;
     const struct pool *pool;
-    struct server *server; /* NULL with PLAN_NO_SERVER */
+    struct server *server; /* NULL with PLAN_NO_SERVER and PLAN_RUN */
+    uint32_t watch;        /* set of 1 << enum outcome_kind: with these the route has not had its last word */
+    struct route_choices choices;
 };
 
 /* Where a key goes now: its server on the ring, or, when that is down, as the pool's policy says. */

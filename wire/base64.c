@@ -63,3 +63,18 @@ size_t base64_decode(struct slice text, char *out)
     }
     return written;
 }
+
+size_t base64_encode(struct slice bytes, char *out)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t used = 0;
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        uint32_t group = 0;
+        size_t have = bytes.len - i < 3 ? bytes.len - i : 3;
+        for (size_t k = 0; k < 3; k++)
+            group = group << 8 | (k < have ? (unsigned char)bytes.data[i + k] : 0);
+        for (size_t k = 0; k < 4; k++)
+            out[used++] = k <= have ? letters[group >> (18 - 6 * k) & 63] : '=';
+    }
+    return used;
+}

@@ -14,4 +14,9 @@
 /* out takes text.len * 3 / 4 bytes. Returns the decoded length; 0: not base64, or nothing in it. */
 size_t base64_decode(struct slice text, char *out);
 
+/* The text that len bytes become. */
+#define BASE64_TEXT_LEN(len) (((len) + 2) / 3 * 4)
+/* out takes BASE64_TEXT_LEN(bytes.len) bytes; that count is returned. */
+size_t base64_encode(struct slice bytes, char *out);
+
 #endif

@@ -83,6 +83,11 @@ enum request_status retrieval_parse(const struct parse_line *line, struct reques
 /* The start of a retrieval's line, from its verb on, that has grown past REQUEST_LINE_MAX without an end in sight. */
 enum request_status retrieval_parse_unended(struct slice text, struct request *request_out);
 
+/* Whether this token of the line, by its number, goes to a server. */
+bool parse_prints_token(const struct request *request, uint32_t index, struct slice token);
+/* Appends at *used, after a space if something stands there already. false: it does not fit. */
+bool parse_print_token(struct slice token, char *buffer, size_t capacity, size_t *used);
+
 /* Whether request_print writes this token of a meta command's line. */
 bool meta_prints_token(enum verb verb, uint32_t index, struct slice token);
 

@@ -193,8 +193,12 @@ static bool prints_token(const struct request *request, uint32_t index, struct s
     return !verb_is_meta(request->verb) || meta_prints_token(request->verb, index, token);
 }
 
-/* Appends at *used, after a space if something stands there already. false: it does not fit. */
-static bool print_token(struct slice token, char *buffer, size_t capacity, size_t *used)
+bool parse_prints_token(const struct request *request, uint32_t index, struct slice token)
+{
+    return index < printed_tokens(request) && prints_token(request, index, token);
+}
+
+bool parse_print_token(struct slice token, char *buffer, size_t capacity, size_t *used)
 {
     size_t space = *used > 0;
     if (token.len + space > capacity - *used)
@@ -212,12 +216,12 @@ size_t request_print(const struct request *request, char *buffer, size_t capacit
     size_t used = 0;
     uint32_t limit = printed_tokens(request);
     for (uint32_t i = 0; i < limit && token_next(&rest, &token); i++) {
-        if (prints_token(request, i, token) && !print_token(token, buffer, capacity, &used))
+        if (prints_token(request, i, token) && !parse_print_token(token, buffer, capacity, &used))
             return 0;
     }
     /* See parse_delete: the old form with a time of 0 is understood by all. */
     if (request->verb == VERB_DELETE && slice_equal(request->key, SLICE_OF("noreply")) &&
-        !print_token(SLICE_OF("0"), buffer, capacity, &used))
+        !parse_print_token(SLICE_OF("0"), buffer, capacity, &used))
         return 0;
     if (capacity - used < 2)
         return 0;

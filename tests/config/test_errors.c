@@ -51,7 +51,7 @@ static const struct {
      "3:9: `limits`: found `5`; write a mapping such as `{clients: ...}`\n"
      "4:6: `log`: found a list; write a mapping such as `{level: ...}`\n"
      "5:8: `pools`: found `main`; write a mapping such as `{main: {servers: [10.0.0.1:11211]}}`\n"
-     "6:8: `route`: found a list; write a pool's name\n"},
+     "6:8: `route`: found a list; write a pool's name, or a node such as `{failover: {to: [main, gutter]}}`\n"},
     {"wrong kinds within a pool",
      "pools:\n"
      "  main:\n"
@@ -72,7 +72,7 @@ static const struct {
      "7:14: `timeout`: found a mapping; write a duration from 1ms to 1h\n"
      "8:13: `health`: found `3`; write a mapping such as `{failures: ...}`\n"
      "9:14: `on_down`: found a list; write `next` or `hold`\n"
-     "10:16: `on_return`: found a list; write `keep`\n"
+     "10:16: `on_return`: found a list; write `keep` or `flush`\n"
      "11:10: pool `other`: found a list; write a mapping such as `{servers: [10.0.0.1:11211]}`\n"},
     {"nothing where something is due",
      "workers:\n"
@@ -86,7 +86,7 @@ static const struct {
      "3:8: `limits`: found nothing; write a mapping such as `{clients: ...}`\n"
      "4:6: `log`: found nothing; write a mapping such as `{level: ...}`\n"
      "5:7: `pools`: found nothing; write a mapping such as `{main: {servers: [10.0.0.1:11211]}}`\n"
-     "6:8: `route`: found nothing; write a pool's name\n"},
+     "6:8: `route`: found nothing; write a pool's name, or a node such as `{failover: {to: [main, gutter]}}`\n"},
     {"nothing within a pool",
      "pools:\n"
      "  main:\n"
@@ -194,7 +194,7 @@ static const struct {
      "1:28: `format`: found `xml`; write `text` or `json`\n"
      "3:33: `on_down`: found `nxt`; write `next` or `hold`\n"
      "3:48: `on_error`: found `Miss`; write `error` or `miss`\n"
-     "3:65: `on_return`: found `purge`; write `keep`\n"},
+     "3:65: `on_return`: found `purge`; write `keep` or `flush`\n"},
     {"distributions and hashes",
      "pools:\n"
      "  a: {servers: [a], distribution: ketma}\n"
@@ -397,27 +397,6 @@ static const struct {
      "  main: {servers: [a]}\n"
      "  gutter: {servers: [b]}\n",
      "1:1: there are 2 pools and no `route`; write `route:` and a pool's name\n"},
-    {"route nodes of later versions",
-     "pools: {main: {servers: [a]}, gutter: {servers: [b]}}\n"
-     "route:\n"
-     "  failover: {to: [main, gutter]}\n",
-     "3:3: route node `failover` is not supported by this version; write a pool's name\n"},
-    {"the node that is a word",
-     "pools: {main: {servers: [a]}}\n"
-     "route: miss\n",
-     "2:8: route node `miss` is not supported by this version; write a pool's name\n"},
-    {"route nodes that there are not",
-     "pools: {main: {servers: [a]}}\n"
-     "route: {failovr: {to: [main]}}\n",
-     "2:9: unknown route node `failovr`; write a pool's name\n"},
-    {"too many route nodes",
-     "pools: {main: {servers: [a]}}\n"
-     "route: {prefix: {}, command: {}}\n",
-     "2:8: `route`: found a mapping with 2 keys; write a pool's name\n"},
-    {"too few route nodes",
-     "pools: {main: {servers: [a]}}\n"
-     "route: {}\n",
-     "2:8: `route`: found a mapping with 0 keys; write a pool's name\n"},
     {"what belongs to later versions",
      "listen:\n"
      "  - address: 0.0.0.0:11311\n"
@@ -427,7 +406,6 @@ static const struct {
      "pools:\n"
      "  main:\n"
      "    servers: [a]\n"
-     "    on_return: flush\n"
      "    tls: {ca: ca.pem}\n"
      "    auth: {user: app, password_file: secret}\n"
      "users:\n"
@@ -437,11 +415,10 @@ static const struct {
      "3:5: `tls` is not supported by this version\n"
      "4:5: `auth` is not supported by this version\n"
      "5:1: `admin` is not supported by this version\n"
-     "9:16: `on_return: flush` is not supported by this version\n"
-     "10:5: `tls` is not supported by this version\n"
-     "11:5: `auth` is not supported by this version\n"
-     "12:1: `users` is not supported by this version\n"
-     "14:1: `access` is not supported by this version\n"},
+     "9:5: `tls` is not supported by this version\n"
+     "10:5: `auth` is not supported by this version\n"
+     "11:1: `users` is not supported by this version\n"
+     "13:1: `access` is not supported by this version\n"},
     {"errors in what an alias repeats",
      "pools:\n"
      "  a: &a {servers: [a], timeout: 1, health: {probe: 1}}\n"

@@ -22,7 +22,7 @@ static void find_examples(glob_t *found_out)
     char pattern[4096];
     (void)snprintf(pattern, sizeof pattern, "%s/etc/*.yaml", source == NULL ? "." : source);
     ck_assert_msg(glob(pattern, 0, NULL, found_out) == 0, "no example matches %s", pattern);
-    ck_assert_uint_ge(found_out->gl_pathc, 4);
+    ck_assert_uint_ge(found_out->gl_pathc, 5);
 }
 
 START_TEST(every_example_is_good)
@@ -130,6 +130,14 @@ static void damage(struct text *text, uint64_t *random)
                                         "| \n",
                                         "99999999999999999999",
                                         "main",
+                                        "miss",
+                                        "failover",
+                                        "to",
+                                        "*",
+                                        "[main, east]",
+                                        "{failover: {to: [main]}}",
+                                        "1000/s",
+                                        "2026-02-30",
                                         "[::1]:1"};
     size_t from = next_number(random) % (text->len + 1);
     size_t cut = next_number(random) % 3 == 0 ? next_number(random) % 40 : next_number(random) % 2;
@@ -157,11 +165,31 @@ static int count_lines(const struct text *text)
     return lines;
 }
 
+/* What a route promises to those who make nodes of it. */
+static void expect_whole_route(const struct config *config, const struct route_spec *spec, int depth)
+{
+    ck_assert_ptr_nonnull(spec);
+    ck_assert_int_le(depth, ROUTE_DEPTH_MAX);
+    ck_assert_uint_le(spec->branch_count, ROUTE_BRANCHES_MAX);
+    bool is_leaf = spec->kind == ROUTE_POOL || spec->kind == ROUTE_ERROR || spec->kind == ROUTE_MISS;
+    ck_assert(is_leaf == (spec->branch_count == 0));
+    ck_assert(spec->kind != ROUTE_POOL || spec->pool < config->pool_count);
+    ck_assert(spec->kind != ROUTE_ERROR || spec->text != NULL);
+    ck_assert(spec->kind != ROUTE_FAILOVER || (spec->on != 0 && spec->budget_percent > 0));
+    ck_assert(spec->kind != ROUTE_LIMIT || (spec->rate_per_s > 0 && spec->burst > 0));
+    ck_assert(spec->kind != ROUTE_MIGRATE || (spec->over_ms > 0 && spec->start_unix_s >= 0));
+    ck_assert(spec->expiry_ms % 1000 == 0 && spec->max_ms % 1000 == 0);
+    for (size_t i = 0; i < spec->branch_count; i++) {
+        ck_assert_ptr_nonnull(spec->branches[i].name);
+        expect_whole_route(config, spec->branches[i].to, depth + 1);
+    }
+}
+
 /* What a configuration promises to those who use it. */
 static void expect_whole(const struct config *config)
 {
     ck_assert_uint_gt(config->pool_count, 0);
-    ck_assert_uint_lt(config->route_pool, config->pool_count);
+    expect_whole_route(config, config->route, 1);
     ck_assert_uint_gt(config->listen_count, 0);
     for (size_t i = 0; i < config->listen_count; i++)
         ck_assert_ptr_nonnull(config->listens[i].label);

@@ -61,7 +61,8 @@ START_TEST(the_least_file_has_all_defaults)
     ck_assert_str_eq(config->listens[0].label, "127.0.0.1:11211");
     ck_assert_uint_eq(config->listens[0].deny_count, 0);
     ck_assert_uint_eq(config->pool_count, 1);
-    ck_assert_uint_eq(config->route_pool, 0);
+    ck_assert_int_eq(config->route->kind, ROUTE_POOL);
+    ck_assert_uint_eq(config->route->pool, 0);
     ck_assert_str_eq(config->pools[0].name, "main");
     expect_default_pool(&config->pools[0]);
     const struct config_server *server = &config->pools[0].servers[0];
@@ -166,7 +167,8 @@ START_TEST(every_setting_arrives)
     ck_assert_int_eq(config->listens[1].line, 4);
     ck_assert_int_eq(config->listens[1].column, 5);
     ck_assert_uint_eq(config->pool_count, 2);
-    ck_assert_uint_eq(config->route_pool, 1);
+    ck_assert_int_eq(config->route->kind, ROUTE_POOL);
+    ck_assert_uint_eq(config->route->pool, 1);
     expect_full_main(&config->pools[0]);
     ck_assert_str_eq(config->pools[1].name, "other");
     ck_assert_str_eq(config->pools[1].distribution, "ketama-libmemcached");
@@ -310,7 +312,8 @@ START_TEST(servers_of_the_command_line_are_one_pool)
     ck_assert_ptr_null(config->path);
     expect_default_top(config);
     ck_assert_uint_eq(config->pool_count, 1);
-    ck_assert_uint_eq(config->route_pool, 0);
+    ck_assert_int_eq(config->route->kind, ROUTE_POOL);
+    ck_assert_uint_eq(config->route->pool, 0);
     ck_assert_str_eq(config->pools[0].name, "main");
     expect_default_pool(&config->pools[0]);
     ck_assert_uint_eq(config->pools[0].server_count, 3);

@@ -111,12 +111,12 @@ static const char good[] =
     "pools:\n"
     "  a: &a {servers: [&x 10.0.0.1, {address: b, name: c, weight: 2}, '[::1]'], hash_tag: '{}'}\n"
     "  b: {<<: *a, hash: xxh3, distribution: jump, health: {failures: 1}}\n"
-    "route: b\n";
+    "route: {prefix: {'a:': {failover: {to: [a, {rewrite: {to: b, add: x}}], on: [miss]}}, '*': {error: no}}}\n";
 static const char bad[] = "listn: 1\nlisten: [::x, ':', {mode: 1, deny: [flushall, zzz]}]\nworkers: 0\nlimits: {a: 1}\n"
                           "pools:\n"
                           "  a: {servers: [10.0.0.1, 10.0.0.1, {name: c}], timeout: 1, timeout: 2, hash: q}\n"
                           "  b: {servers: 1, distribution: r, on_down: x, tls: {}, health: {failures: x}}\n"
-                          "route: {prefix: {}}\n";
+                          "route: {prefix: {'*': {failover: {to: [q, {x: 1}], on: [1]}}, '': {migrate: {start: 1}}}}\n";
 static const char broken[] = "pools: [a\nb: c";
 
 /* Parses once with each allocation failing; the last time none fails. */
@@ -182,7 +182,8 @@ END_TEST
 
 START_TEST(words_fail_as_a_whole)
 {
-    const char *other = "pools: {b: {servers: [x], hash: crc}, z: {servers: [a]}}\nroute: z\nworkers: 2";
+    const char *other = "pools: {b: {servers: [x], hash: crc}, z: {servers: [a]}}\nroute: {prefix: {'a:': {failover: "
+                        "{to: [z]}}, '*': {error: x}}}\nworkers: 2";
     struct config *old = parse_good(good, NULL), *new = parse_good(other, NULL);
     bool failed = true;
     for (size_t failure = 1; failed; failure++) {

@@ -28,14 +28,15 @@ START_TEST(the_summary_says_all)
         "  server 10.0.0.1:11211\n"
         "  server b at c:11211, weight 2\n"
         "  distribution ketama, hash md5, hash_tag none, connections 1, connect_timeout 200ms, timeout 250ms, "
-        "on_down next, on_error error\n"
+        "on_down next, on_error error, on_return keep\n"
         "  health: failures 3, probe 1s, probe_max 30s, panic 50%\n"
         "pool b: 1 server\n"
         "  server [::1]:11211\n"
         "  distribution ketama, hash md5, hash_tag {}, connections 1, connect_timeout 200ms, timeout 250ms, "
-        "on_down hold, on_error error\n"
+        "on_down hold, on_error error, on_return keep\n"
         "  health: failures 3, probe 1s, probe_max 30s, panic 50%\n"
-        "route b\n");
+        "route b\n"
+        "warning: no request reaches pool a: the route does not name it\n");
     text_fini(&text);
     config_destroy(&config);
 }

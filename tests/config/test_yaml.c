@@ -176,7 +176,7 @@ START_TEST(depth_is_bounded)
     expect_errors(&errors, "");
 
     text = repeat("", "[", 100000);
-    expect_tree(text.data, "no tree", "1:33: nested more than 32 levels deep\n");
+    expect_tree(text.data, "no tree", "1:65: nested more than 64 levels deep\n");
     text_fini(&text);
 }
 END_TEST

@@ -24,9 +24,21 @@ static void require(bool condition)
         abort();
 }
 
+static void check_route(const struct config *config, const struct route_spec *spec, int depth)
+{
+    require(spec != NULL && depth <= ROUTE_DEPTH_MAX && spec->branch_count <= ROUTE_BRANCHES_MAX);
+    require(spec->kind < ROUTE_KIND_COUNT && (spec->kind != ROUTE_POOL || spec->pool < config->pool_count));
+    bool is_leaf = spec->kind == ROUTE_POOL || spec->kind == ROUTE_ERROR || spec->kind == ROUTE_MISS;
+    require(is_leaf == (spec->branch_count == 0));
+    for (size_t i = 0; i < spec->branch_count; i++) {
+        require(spec->branches[i].name != NULL);
+        check_route(config, spec->branches[i].to, depth + 1);
+    }
+}
+
 static void check_config(const struct config *config)
 {
-    require(config->pool_count > 0 && config->route_pool < config->pool_count && config->listen_count > 0);
+    require(config->pool_count > 0 && config->listen_count > 0);
     for (size_t i = 0; i < config->pool_count; i++) {
         const struct config_pool *pool = &config->pools[i];
         require(pool->name != NULL && pool->distribution != NULL && pool->hash != NULL && pool->server_count > 0);
@@ -34,6 +46,7 @@ static void check_config(const struct config *config)
         for (size_t j = 0; j < pool->server_count; j++)
             require(pool->servers[j].label != NULL && pool->servers[j].address.host != NULL);
     }
+    check_route(config, config->route, 1);
     struct text text;
     text_init(&text);
     config_summary(config, &text);
