@@ -163,6 +163,7 @@ void snapshot_apply_health(const struct snapshot *snapshot)
             .probe_max_ms = from->health_probe_max_ms,
             .panic_percent = from->health_panic_percent,
             .timeout_ms = from->connect_timeout_ms + from->timeout_ms,
+            .flush_on_return = from->on_return == CONFIG_ON_RETURN_FLUSH,
         };
         health_configure(snapshot->pools[i].health, &settings, (uint32_t)from->server_count);
     }

@@ -180,6 +180,8 @@ static bool expire_calls(struct connection *connection, uint64_t now_us)
         expired = true;
         counter_add(&connection->upstream->stats->errors_timeout, 1);
         const struct call_methods *methods = call->methods;
+        if (methods == &greeting_methods)
+            continue; /* its answer opens the connection, also when it is late */
         call->methods = NULL;
         if (methods != NULL)
             methods->on_failed(call, &failure);

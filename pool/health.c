@@ -143,4 +143,5 @@ void health_forget(struct server *server)
     health->retired_ejections += server->ejections;
     health->retired_probes += server->probes;
     health->retired_probe_failures += server->probe_failures;
+    health->retired_flushes += server->flushes;
 }

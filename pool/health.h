@@ -23,6 +23,7 @@ struct health_settings {
     uint32_t probe_max_ms;  /* the pause doubles up to this */
     uint32_t panic_percent; /* of the pool's servers that may be down at most */
     uint32_t timeout_ms;    /* for a probe, connecting included */
+    bool flush_on_return;   /* a server that comes back with its memory intact is to be flushed: see homecoming.h */
 };
 
 struct health {
@@ -37,7 +38,7 @@ struct health {
     void *on_down_context;
     struct server_stats retired; /* of servers that have left the pool; control thread */
     struct histogram retired_latency;
-    _Atomic uint64_t retired_ejections, retired_probes, retired_probe_failures;
+    _Atomic uint64_t retired_ejections, retired_probes, retired_probe_failures, retired_flushes;
     _Atomic uint64_t no_server; /* requests refused because no server was usable */
 };
 

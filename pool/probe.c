@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "event/transport.h"
 #include "pool/health.h"
+#include "pool/homecoming.h"
 #include "wire/reply.h"
 
 #include <errno.h>
@@ -24,7 +25,8 @@ struct probe {
     bool connected;
     uint64_t pause_ms;
     unsigned random; /* state of the jitter */
-    char answer[128];
+    struct homecoming homecoming;
+    char answer[4096]; /* the units that have not been taken yet */
     size_t answer_len;
 };
 
@@ -75,13 +77,73 @@ static void probe_failed(struct probe *probe, const char *reason)
     loop_arm(probe->prober->loop, &probe->timer, jittered(probe));
 }
 
-static void probe_succeeded(struct probe *probe, const struct reply_unit *unit)
+static void tell_of_flush(const struct server *server, const struct homecoming *homecoming)
+{
+    const struct server_identity *identity = &server->identity;
+    if (homecoming->flushed)
+        log_info("server_flushed",
+                 "pool %s: server %s came back with its memory intact and was flushed (on_return: flush)",
+                 identity->pool, identity->label);
+    else if (homecoming->refused)
+        log_warning(
+            "flush_refused",
+            "pool %s: server %s came back with its memory intact and does not allow flush_all: values from before "
+            "it was away may be read; start it without -F, or set on_return: keep",
+            identity->pool, identity->label);
+}
+
+static void probe_succeeded(struct probe *probe)
 {
     struct server *server = probe->server;
-    unsigned version = server_version_pack(unit->rest.data, unit->rest.len);
-    atomic_store_explicit(&server->version, version, memory_order_relaxed);
+    const struct homecoming *homecoming = &probe->homecoming;
+    atomic_store_explicit(&server->version, homecoming->version, memory_order_relaxed);
+    if (homecoming->flushed)
+        atomic_fetch_add_explicit(&server->flushes, 1, memory_order_relaxed);
+    tell_of_flush(server, homecoming);
     probe_destroy(&probe);
     health_report_up(server);
+}
+
+/* Sends the question. false: the attempt has failed. */
+static bool probe_send(struct probe *probe)
+{
+    struct homecoming *homecoming = &probe->homecoming;
+    const struct iovec question = {homecoming->question, homecoming->question_len};
+    ssize_t sent = probe->transport.methods->write(&probe->transport, &question, 1);
+    if (homecoming->question_len > 0 && sent == (ssize_t)homecoming->question_len)
+        return true;
+    probe_failed(probe, "the question could not be sent");
+    return false;
+}
+
+/* Takes one unit off the answer. false: no more can be done now, or the probe is over. */
+static bool probe_take_unit(struct probe *probe)
+{
+    struct homecoming *homecoming = &probe->homecoming;
+    struct reply_unit unit;
+    enum reply_status status = reply_parse(homecoming->verb, probe->answer, probe->answer_len, &unit);
+    uint64_t len = status == REPLY_UNIT ? unit.head_bytes + unit.body_bytes : 0;
+    if (status == REPLY_PARTIAL || (status == REPLY_UNIT && len > probe->answer_len)) {
+        if (probe->answer_len == sizeof probe->answer)
+            probe_failed(probe, "the answer is too long");
+        return false;
+    }
+    if (status == REPLY_GARBAGE) {
+        probe_failed(probe, "the answer is not lawful");
+        return false;
+    }
+    enum homecoming_next next = homecoming_take(homecoming, &unit, probe->answer);
+    if (next == HOMECOMING_UP) {
+        probe_succeeded(probe);
+        return false;
+    }
+    if (next == HOMECOMING_AGAIN) {
+        probe_failed(probe, homecoming->reason);
+        return false;
+    }
+    probe->answer_len -= (size_t)len;
+    memmove(probe->answer, probe->answer + len, probe->answer_len);
+    return (next != HOMECOMING_ASK || probe_send(probe)) && probe->answer_len > 0;
 }
 
 static void probe_read(struct probe *probe)
@@ -95,12 +157,8 @@ static void probe_read(struct probe *probe)
         return;
     }
     probe->answer_len += (size_t)n;
-    struct reply_unit unit;
-    enum reply_status status = reply_parse(VERB_VERSION, probe->answer, probe->answer_len, &unit);
-    if (status == REPLY_UNIT && unit.code == REPLY_CODE_VERSION)
-        probe_succeeded(probe, &unit);
-    else if (status != REPLY_PARTIAL || probe->answer_len == sizeof probe->answer)
-        probe_failed(probe, "the answer is not a version");
+    while (probe_take_unit(probe))
+        continue;
 }
 
 static void probe_ask(struct probe *probe)
@@ -111,10 +169,12 @@ static void probe_ask(struct probe *probe)
         return;
     }
     probe->connected = true;
-    static const struct iovec question = {(void *)(uintptr_t) "version\r\n", 9};
-    if (probe->transport.methods->write(&probe->transport, &question, 1) != 9 ||
-        transport_want(&probe->transport, TRANSPORT_READABLE) != 0)
-        probe_failed(probe, "the question could not be sent");
+    struct server *server = probe->server;
+    int64_t since_us = atomic_load_explicit(&server->down_since_us, memory_order_relaxed);
+    homecoming_begin(&probe->homecoming, server->identity.pool, health_settings(server->health).flush_on_return,
+                     loop_clock_us() - (uint64_t)since_us);
+    if (probe_send(probe) && transport_want(&probe->transport, TRANSPORT_READABLE) != 0)
+        probe_failed(probe, "out of memory");
 }
 
 static void on_ready(struct transport *transport, unsigned ready)

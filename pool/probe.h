@@ -1,6 +1,6 @@
 /*
- * Probes servers that are down, from the control thread: connect, ask for the version, and, if the answer is one, say
- * that the server is up. No client's request is ever a probe.
+ * Probes servers that are down, from the control thread: connect, ask what homecoming.h wants to know, and, if the answers are
+ * good, say that the server is up. No client's request is ever a probe.
  *
  *      waiting (jittered, doubling pause) -> resolving -> connecting -> asking -> up, or waiting again
  */

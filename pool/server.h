@@ -71,6 +71,7 @@ struct server {
     atomic_bool down;    /* any thread reads; health.c writes */
     atomic_uint version; /* the last version heard from it, packed; 0: none yet. Any thread */
     _Atomic uint64_t ejections, probes, probe_failures;
+    _Atomic uint64_t flushes;      /* on its return */
     _Atomic int64_t down_since_us; /* monotonic */
 
     pthread_mutex_t address_lock;

@@ -54,7 +54,7 @@ static void put_latency(struct text *text, const char *prefix, const struct hist
 struct sums {
     struct server_stats stats;
     struct histogram latency;
-    uint64_t ejections, probes, probe_failures;
+    uint64_t ejections, probes, probe_failures, flushes;
 };
 
 static void sums_add_server(struct sums *sums, const struct server *server)
@@ -65,6 +65,7 @@ static void sums_add_server(struct sums *sums, const struct server *server)
     sums->ejections += server->ejections;
     sums->probes += server->probes;
     sums->probe_failures += server->probe_failures;
+    sums->flushes += server->flushes;
 }
 
 /* The servers that have left the pool. */
@@ -75,6 +76,7 @@ static void sums_add_retired(struct sums *sums, const struct health *health)
     sums->ejections += health->retired_ejections;
     sums->probes += health->retired_probes;
     sums->probe_failures += health->retired_probe_failures;
+    sums->flushes += health->retired_flushes;
 }
 
 static void sums_print(const struct sums *sums, const char *prefix, struct text *text)
@@ -85,6 +87,7 @@ static void sums_print(const struct sums *sums, const char *prefix, struct text 
     put(text, prefix, "ejections", sums->ejections);
     put(text, prefix, "probes", sums->probes);
     put(text, prefix, "probe_failures", sums->probe_failures);
+    put(text, prefix, "flushes", sums->flushes);
     put_latency(text, prefix, &sums->latency);
 }
 

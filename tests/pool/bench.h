@@ -130,7 +130,8 @@ static inline void bench_init_named(struct bench *bench, const char *host, const
     upstream_context_init(&bench->context, &bench->loop, &bench->mailbox, &bench->memory, &bench->input,
                           bench->resolver, 0);
     bench->health = health_create("main", bench_on_down, bench);
-    const struct health_settings health = {settings->failures, 50, 100, 100, 100};
+    const struct health_settings health = {
+        .failures = settings->failures, .probe_ms = 50, .probe_max_ms = 100, .panic_percent = 100, .timeout_ms = 100};
     health_configure(bench->health, &health, 1);
     const struct server_identity identity = {
         .pool = "main", .label = "fake", .host = host != NULL ? host : "127.0.0.1", .port = port};

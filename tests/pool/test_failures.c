@@ -183,6 +183,30 @@ START_TEST(a_refused_connection_ejects_the_server_at_once)
 }
 END_TEST
 
+/* A server that was frozen while the connection was made: its welcome comes late, and the connection is good then. */
+START_TEST(a_late_welcome_opens_the_connection_all_the_same)
+{
+    struct bench bench;
+    struct outcome a, b;
+    struct upstream_settings settings = bench_settings;
+    settings.timeout_ms = 100;
+    settings.failures = 1000;
+    bench_init_named(&bench, NULL, &settings);
+    bench_ask(&bench, &a, VERB_GET, "get a\r\n");
+    bench.peer = peer_accept(&bench.loop, bench.listener);
+    bench_expect(&bench, BENCH_GREETING);
+    clock_skip_us(150000);
+    bench_expect_failure(&bench, &a, CALL_FAILURE_TIMEOUT, false);
+    bench_say(&bench, BENCH_WELCOME);
+    bench_expect(&bench, "get a\r\n");
+    bench_ask(&bench, &b, VERB_GET, "get b\r\n");
+    bench_expect(&bench, "get b\r\n");
+    bench_say(&bench, "VALUE a 0 1\r\n1\r\nEND\r\nEND\r\n");
+    bench_expect_reply(&bench, &b, "END\r\n");
+    bench_fini(&bench);
+}
+END_TEST
+
 START_TEST(a_server_that_refused_is_tried_again_by_the_next_call)
 {
     struct bench bench;
@@ -453,6 +477,7 @@ int main(void)
     tcase_add_test(tcase, a_reply_cut_off_fails_its_call_and_those_behind_it);
     tcase_add_test(tcase, an_idle_connection_closed_by_its_server_is_no_failure);
     tcase_add_test(tcase, a_refused_connection_ejects_the_server_at_once);
+    tcase_add_test(tcase, a_late_welcome_opens_the_connection_all_the_same);
     tcase_add_test(tcase, a_server_that_refused_is_tried_again_by_the_next_call);
     tcase_add_test(tcase, a_path_without_a_socket_fails_at_the_turns_end);
     tcase_add_test(tcase, failures_in_a_row_eject_the_server);
