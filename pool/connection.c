@@ -50,8 +50,14 @@ static bool pass_gate(const struct connection *connection)
 
 static bool greeting_on_reply(struct call *call, const struct call_reply *reply)
 {
-    if (reply->unit->code != REPLY_CODE_VERSION)
+    if (reply->unit->code != REPLY_CODE_VERSION) {
+        const struct server_identity *identity = &call->connection->upstream->server->identity;
+        log_warning("greeting_refused",
+                    "pool %s: server %s answered `%.*s` to `version`: it is no memcached, or takes no more "
+                    "connections (memcached -c)",
+                    identity->pool, identity->label, (int)reply->unit->head_bytes - 2, reply->data);
         return false;
+    }
     unsigned version = server_version_pack(reply->unit->rest.data, reply->unit->rest.len);
     struct connection *connection = call->connection;
     atomic_store_explicit(&connection->upstream->server->version, version, memory_order_relaxed);

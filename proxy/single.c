@@ -74,17 +74,14 @@ static struct slice route_key(const struct exchange *exchange, char buffer[KEY_L
 }
 
 /* The first time. What a command does is asked only where the route is more than a pool. */
-static struct plan single_place(const struct exchange *exchange)
+static struct plan single_place(const struct exchange *exchange, const struct request *request)
 {
     struct route_worker *route = pin_route(exchange->pin);
     char buffer[KEY_LEN_MAX];
     struct slice key = route_key(exchange, buffer);
     struct request_traits traits;
-    if (route->route->pool == NULL) {
-        struct request request;
-        routed_parse(exchange->single.request, &request);
-        request_traits(&request, &traits);
-    }
+    if (route->route->pool == NULL)
+        request_traits(request, &traits);
     return route_plan(route, &traits, exchange->verb, key);
 }
 
@@ -177,9 +174,10 @@ failed:
     single_fail(exchange, plan->pool, SLICE_OF("SERVER_ERROR out of memory\r\n"));
 }
 
-static void single_run(struct exchange *exchange)
+/* request: as parsed, or what stands for it. */
+static void single_run(struct exchange *exchange, const struct request *request)
 {
-    struct plan plan = single_place(exchange);
+    struct plan plan = single_place(exchange, request);
     exchange->single.watch = exchange->instead.len == 0 ? plan.watch : 0;
     exchange->single.choices = plan.choices;
     if (plan.outcome == PLAN_SEND) {
@@ -307,7 +305,7 @@ void single_start(struct client *client, const struct request *request, struct b
         single_fail(exchange, NULL, SLICE_OF("SERVER_ERROR out of memory\r\n"));
         return;
     }
-    single_run(exchange);
+    single_run(exchange, request);
 }
 
 void single_remove(struct client *client, const struct request *refused)
@@ -330,5 +328,5 @@ void single_remove(struct client *client, const struct request *refused)
     single->request = slice_make(text, (size_t)len);
     single->key = slice_make((const char *)memchr(text, ' ', (size_t)len) + 1, refused->key.len);
     exchange->instead = refused->error;
-    single_run(exchange);
+    single_run(exchange, &request);
 }

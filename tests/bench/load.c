@@ -260,10 +260,11 @@ static void preload(int epoll_fd)
                 die("send");
             sent += (size_t)n;
         }
-        char reply[8];
-        if (recv(fd, reply, sizeof reply, MSG_WAITALL) != 8 || memcmp(reply, "STORED\r\n", 8) != 0) {
-            errno = 0;
-            die("a key could not be stored");
+        char reply[8] = {0};
+        ssize_t n = recv(fd, reply, sizeof reply, MSG_WAITALL);
+        if (n != sizeof reply || memcmp(reply, "STORED\r\n", sizeof reply) != 0) {
+            fprintf(stderr, "load: key %u could not be stored: \"%.*s...\"\n", k, (int)(n > 0 ? n : 0), reply);
+            exit(2);
         }
     }
     close(fd);

@@ -33,10 +33,10 @@ def answers(port):
         return False
 
 
-def accepts(port):
+def accepts(port, host="127.0.0.1"):
     """Whether somebody accepts connections on the port."""
     try:
-        connect("127.0.0.1:%d" % port, deadline_s=2).close()
+        connect("%s:%d" % (host, port), deadline_s=2).close()
         return True
     except OSError:
         return False
@@ -144,6 +144,14 @@ class Ringside(Peer):
     @classmethod
     def version(cls):
         return first_line([str(cls.binary or ringside_path()), "--version"])
+
+
+class RingsideTree(Ringside):
+    """Ringside again, with a route of three nodes above the same pool: what they cost."""
+
+    name = "ringside-tree"
+    parses = False
+    route = "{prefix: {'key:': {failover: {to: [{command: {read: main, '*': main}}, main]}}, '*': main}}"
 
 
 class Twemproxy(Peer):
@@ -256,4 +264,4 @@ class Direct(Peer):
         return first_line(["memcached", "--version"])
 
 
-PEERS = {peer.name: peer for peer in (Ringside, Twemproxy, MemcachedProxy, HAProxy, Relay, Direct)}
+PEERS = {peer.name: peer for peer in (Ringside, Twemproxy, MemcachedProxy, HAProxy, Relay, Direct, RingsideTree)}
