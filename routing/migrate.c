@@ -7,9 +7,12 @@
  *
  * In between a write goes to the key's home, and the key is deleted at the other side, so that it can come or go at any moment, and
  * the migration can be stopped (`hold`) or turned back (from and to exchanged), and nobody reads what is out of date. Deletes go to
- * both sides. A key that has moved starts with a miss; to have it filled let `to` be a `warm` node.
+ * both sides. A key that has moved starts with a miss; to have it filled let `to` be a `warm` node, with `from` for its `warm`:
+ * being told of a write at `from`, such a node clears its cold side alone, or it would delete what is being written.
  */
 #include "routing/run.h"
+
+#include <string.h>
 
 #define SALT 0x6d696772 /* "migr" */
 
@@ -85,11 +88,20 @@ static void migrate_start(struct frame *frame)
     if (!must_be_told(&frame->traits, decision))
         return;
     node_count(node, frame->run->worker, home == TO ? MOVED : STAYED);
+    frame->second_word = true; /* both sides are told */
     struct request_change change = frame->change;
     if (!frame->traits.removes)
         change.form = REQUEST_FORM_DELETE;
     frame->pending = 2;
     frame_start(frame, other, &change);
+}
+
+bool migrate_tells_both(const struct frame *frame, const struct route_node *migrate)
+{
+    const struct frame *above = frame->parent;
+    while (above != NULL && above->node != migrate)
+        above = above->parent;
+    return above != NULL && above->second_word != 0;
 }
 
 /* Of a delete: that one side had the item; else the home's word. A failed home is a failure. */
@@ -134,8 +146,40 @@ static void migrate_explain(const struct route_node *node, struct explain *expla
     }
 }
 
+/* A key goes to the same places through both. */
+static bool is_same_place(const struct route_spec *a, const struct route_spec *b)
+{
+    if (a->kind != b->kind || a->pool != b->pool || a->branch_count != b->branch_count)
+        return false;
+    for (size_t i = 0; i < a->branch_count; i++) {
+        if (strcmp(a->branches[i].name, b->branches[i].name) != 0 ||
+            !is_same_place(a->branches[i].to, b->branches[i].to))
+            return false;
+    }
+    return true;
+}
+
+/* Tells the warm nodes of one side that their `warm` is the other. Behind a rewrite it holds other keys. */
+static void tell_warm_nodes(struct route_node *side, const struct route_node *migrate, const struct route_spec *other)
+{
+    if (side->spec->kind == ROUTE_REWRITE)
+        return;
+    if (side->spec->kind == ROUTE_WARM && is_same_place(side->spec->branches[1].to, other))
+        side->migrate = migrate;
+    for (size_t i = 0; i < side->child_count; i++)
+        tell_warm_nodes(side->children[i], migrate, other);
+}
+
+static bool migrate_compile(struct route_node *node)
+{
+    tell_warm_nodes(node->children[FROM], node, node->children[TO]->spec);
+    tell_warm_nodes(node->children[TO], node, node->children[FROM]->spec);
+    return true;
+}
+
 const struct node_methods node_methods_migrate = {
     .counters = {"requests", "moved", "stayed", "other_failed"},
+    .compile = migrate_compile,
     .resolve = migrate_resolve,
     .start = migrate_start,
     .on_child = migrate_on_child,

@@ -35,6 +35,8 @@ struct route_node {
     size_t child_count;
     struct route_counters *counters;
     void *compiled; /* made by methods->compile, freed with free() */
+    /* WARM: the migrate node above whose other side is the same place as this one's `warm`; NULL: there is none. */
+    const struct route_node *migrate;
 };
 
 /* What resolve works on. */
@@ -124,6 +126,9 @@ char *frame_text(struct frame *frame, size_t len);
 struct slice frame_key(const struct frame *frame);
 /* What a FETCH, CHECK or FILL leg that ended as DONE told. NULL: nothing. */
 const struct fetched *frame_fetched(const struct frame *leg);
+
+/* Of a frame below a migrate node: that node tells both of its sides of this request. */
+bool migrate_tells_both(const struct frame *frame, const struct route_node *migrate);
 
 /* Adds one to the i-th of the node's counters. */
 static inline void node_count(const struct route_node *node, const struct route_worker *worker, unsigned i)

@@ -6,7 +6,7 @@
  *                after a fill: CHECK warm; if the item has changed or gone meanwhile, UNFILL cold: what was filled in is
  *                deleted, if it is still that
  *      set       deleted in warm, then stored in cold
- *      delete    in warm, then in cold
+ *      delete    in warm, then in cold; in cold alone where a migrate node above has told both (see migrate.c)
  *      add, and what makes an item:      FETCH from warm, FILL if found, then the request to cold
  *      other conditions (incr, cas ...): cold; if there is no item: FETCH, FILL, the request again
  *                and what has changed a value in cold is deleted in warm
@@ -167,9 +167,20 @@ static void warm_resolve(const struct route_node *node, struct resolve *resolve)
         resolve->plan.watch |= 1u << OUTCOME_MISS;
 }
 
+/* A migrate node above sees to the warm side itself: it may be the very place where it writes. */
+static bool warm_is_seen_to(const struct frame *frame)
+{
+    const struct route_node *migrate = frame->node->migrate;
+    return frame->change.form == REQUEST_FORM_DELETE && migrate != NULL && migrate_tells_both(frame, migrate);
+}
+
 static void warm_start(struct frame *frame)
 {
     const struct request_traits *traits = &frame->traits;
+    if (warm_is_seen_to(frame)) {
+        ask_cold(frame, ASKING);
+        return;
+    }
     if (traits->writes)
         frame_staged(frame);
     if (traits->creates && frame->change.form == REQUEST_FORM_SAME) {

@@ -169,6 +169,17 @@ static const struct scene scenes[] = {
     {"{migrate: {from: a, to: {warm: {cold: b, warm: a}}, start: 2020-01-01, over: 1h, hold: 99%}}", "get k\r\n",
      "b<get k; b>miss; a<mg k t f v c; a>item; b<ms k 3 F7 T100 ME c; b<get k; b>filled; b>done; =b done; a<mg k c; "
      "a>same"},
+    /* what is written at `from` is not deleted there by way of the warm node; what another pool holds is */
+    {"{migrate: {from: a, to: {warm: {cold: b, warm: a}}, start: 2020-01-01, over: 1h, hold: 0%}}", SET,
+     "a<set k 0 0 1; b<delete k; a>done; b>miss; =a done"},
+    {"{migrate: {from: a, to: {warm: {cold: b, warm: a}}, start: 2020-01-01, over: 1h, hold: 0%}}", "incr k 1\r\n",
+     "a<incr k 1; b<delete k; b>miss; a>done; =a done"},
+    {"{migrate: {from: {warm: {cold: b, warm: a}}, to: a, start: 2020-01-01, over: 1h, hold: 99%}}", SET,
+     "a<set k 0 0 1; b<delete k; a>done; b>miss; =a done"},
+    {"{migrate: {from: a, to: {warm: {cold: b, warm: c}}, start: 2020-01-01, over: 1h, hold: 0%}}", SET,
+     "a<set k 0 0 1; c<delete k; a>done; c>done; b<delete k; b>miss; =a done"},
+    {"{migrate: {from: a, to: {warm: {cold: b, warm: a}}, start: 2020-01-01, over: 1h, hold: 0%}}", "delete k\r\n",
+     "a<delete k; a<delete k; a>done; a>miss; b<delete k; b>miss; =a done"},
     {"{ttl: {max: 60s, to: {failover: {to: [a, b]}}}}", SET, "a<set k 0 60 1; a>down; b<set k 0 10 1; b>done; =b done"},
 };
 
