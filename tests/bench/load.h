@@ -14,8 +14,6 @@
 #ifndef RINGSIDE_TESTS_BENCH_LOAD_H
 #define RINGSIDE_TESTS_BENCH_LOAD_H
 
-#include "base/histogram.h"
-
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,9 +62,12 @@ struct bytes corpus_reply(enum kind kind, uint32_t key);
 
 /* client.c */
 
+/* Longer latencies count as this one. */
+#define LATENCY_MAX_US ((size_t)4 << 20)
+
 struct totals {
     uint64_t requests, replies, keys, bytes_in;
-    struct histogram latency; /* microseconds */
+    uint32_t latency[LATENCY_MAX_US]; /* replies by microseconds: exact, since ratios of them are wanted */
 };
 extern struct totals totals;
 extern bool stopping; /* no new requests */

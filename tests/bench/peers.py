@@ -55,7 +55,7 @@ def start(argv, port, ready=answers, log=None, core=PROXY_CORE, env=None):
 
 
 class Usage:
-    """A process's own processor time, in seconds: all threads, also those that have ended."""
+    """A process's own processor time, in seconds, of the threads that it has: no proxy ends any while it serves."""
 
     def __init__(self, pid):
         fields = Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
