@@ -11,9 +11,9 @@
 
 #include <stdlib.h>
 
-/* Blocks kept for re-use, by size: 4 MiB of small ones, 8 MiB of large ones. */
-static const size_t kept_max[BLOCK_SIZES] = {1024, 128};
-static const size_t capacity_of[BLOCK_SIZES] = {BLOCK_SMALL_BYTES, BLOCK_LARGE_BYTES};
+/* Blocks kept for re-use, by size: 4 MiB of small ones, 8 MiB of each of the others. */
+static const size_t kept_max[BLOCK_SIZES] = {1024, 128, 32};
+static const size_t capacity_of[BLOCK_SIZES] = {BLOCK_SMALL_BYTES, BLOCK_LARGE_BYTES, BLOCK_HUGE_BYTES};
 
 void block_pool_init(struct block_pool *pool, size_t limit_bytes)
 {

@@ -1,5 +1,5 @@
 /*
- * Blocks: reference-counted byte buffers in two sizes, recycled within one worker.
+ * Blocks: reference-counted byte buffers in three sizes, recycled within one worker.
  *
  *      data                    used                  capacity
  *       |  handed out           |   free               |
@@ -18,11 +18,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum block_size { BLOCK_SMALL, BLOCK_LARGE, BLOCK_SIZES };
+enum block_size { BLOCK_SMALL, BLOCK_LARGE, BLOCK_HUGE, BLOCK_SIZES };
 
 /* Usable bytes of each size. */
 #define BLOCK_SMALL_BYTES ((size_t)4096 - 32)
 #define BLOCK_LARGE_BYTES ((size_t)65536)
+#define BLOCK_HUGE_BYTES ((size_t)262144)
 
 struct block_pool;
 

@@ -217,7 +217,7 @@ void chain_clear(struct chain *chain, struct memory *memory)
 /* Whether the segment holds a block at least four times as large as what it shows. */
 static bool segment_is_wasteful(const struct segment *segment)
 {
-    return segment->block != NULL && segment->block->size == BLOCK_LARGE && segment->len < BLOCK_LARGE_BYTES / 4;
+    return segment->block != NULL && segment->block->size != BLOCK_SMALL && segment->len < segment->block->capacity / 4;
 }
 
 bool chain_settle(struct chain *chain, struct memory *memory)

@@ -9,9 +9,10 @@
 /* A shared block with less room than this is given up for a new one. */
 #define READ_ROOM_MIN ((size_t)16384)
 
-void input_shared_init(struct input_shared *shared, struct memory *memory)
+void input_shared_init(struct input_shared *shared, struct memory *memory, enum block_size size)
 {
     shared->memory = memory;
+    shared->size = size;
     shared->block = NULL;
 }
 
@@ -28,11 +29,11 @@ static struct block *shared_block(struct input_shared *shared)
     if (shared->block != NULL && block_room(shared->block) < READ_ROOM_MIN)
         block_unref(&shared->block);
     if (shared->block == NULL)
-        shared->block = block_create(&shared->memory->blocks, BLOCK_LARGE);
+        shared->block = block_create(&shared->memory->blocks, shared->size);
     return shared->block;
 }
 
-/* Reads behind what lies in the input's own large block. */
+/* Reads behind what lies in the input's own block. */
 static ssize_t read_in_place(struct input *input, struct transport *transport)
 {
     size_t room = block_room(input->block);
@@ -48,7 +49,7 @@ static ssize_t read_in_place(struct input *input, struct transport *transport)
 
 ssize_t input_read(struct input *input, struct input_shared *shared, struct transport *transport)
 {
-    if (input->block != NULL && input->block->size == BLOCK_LARGE)
+    if (input->block != NULL && input->block->size != BLOCK_SMALL)
         return read_in_place(input, transport);
     struct block *block = shared_block(shared);
     if (block == NULL) {
@@ -87,6 +88,18 @@ static int input_move(struct input *input, struct input_shared *shared, enum blo
     return 0;
 }
 
+/*
+ * Whether a piece of which `need` bytes are wanted (0: some more) may stay in the shared block: it has room, and memory is not so
+ * short that a large block for each stream would be felt.
+ */
+static bool may_stay(const struct input *input, const struct input_shared *shared, size_t need)
+{
+    const struct block_pool *pool = &shared->memory->blocks;
+    size_t left = input_bytes(input), missing = need > left ? need - left : 0;
+    size_t room = block_room(input->block);
+    return room >= missing && room >= READ_ROOM_MIN && pool->held_bytes < pool->limit_bytes / 4;
+}
+
 int input_settle(struct input *input, struct input_shared *shared, size_t need)
 {
     assert(need <= INPUT_PIECE_MAX || need == INPUT_NO_READ);
@@ -101,6 +114,10 @@ int input_settle(struct input *input, struct input_shared *shared, size_t need)
     size_t wanted = need == INPUT_NO_READ ? left : need;
     if (left <= INPUT_SMALL_MAX && wanted <= BLOCK_SMALL_BYTES)
         return own && input->block->size == BLOCK_SMALL ? 0 : input_move(input, shared, BLOCK_SMALL);
+    if (!own && need != INPUT_NO_READ && may_stay(input, shared, need)) {
+        block_unref(&shared->block);
+        return 0;
+    }
     if (!own)
         return input_move(input, shared, BLOCK_LARGE);
     if (need == INPUT_NO_READ)
@@ -108,9 +125,9 @@ int input_settle(struct input *input, struct input_shared *shared, size_t need)
     /* Its own block: it stays where the piece, or at least one more decent read, fits behind it. */
     size_t room = block_room(input->block);
     bool fits = need > left ? room >= need - left : room >= INPUT_SMALL_MAX;
-    if (input->block->size == BLOCK_LARGE && (fits || input->start == 0))
+    if (input->block->size != BLOCK_SMALL && (fits || input->start == 0))
         return 0;
-    return input_move(input, shared, BLOCK_LARGE);
+    return input_move(input, shared, input->block->size == BLOCK_HUGE ? BLOCK_HUGE : BLOCK_LARGE);
 }
 
 void input_clear(struct input *input)

@@ -2,7 +2,8 @@
  * An input: the bytes of a stream that were read and not yet consumed.
  *
  *      idle: holds nothing. A read goes into the block that all inputs of the loop share.
- *      kept: an unfinished piece lies at [start, end) of a block of its own; the next read goes behind it.
+ *      kept: an unfinished piece lies at [start, end) of a block of its own; the next read goes behind it. A large one
+ *            stays where it was read: the shared block becomes its own, and the others get a new one.
  *
  *         block->data      start          end            capacity
  *            |  consumed     |  to parse    |  next read    |
@@ -27,6 +28,7 @@
 /* The block that the inputs of one loop read into while they hold none of their own. */
 struct input_shared {
     struct memory *memory;
+    enum block_size size;
     struct block *block; /* NULL until the first read */
 };
 
@@ -36,7 +38,8 @@ struct input {
     uint32_t end;
 };
 
-void input_shared_init(struct input_shared *shared, struct memory *memory);
+/* size: BLOCK_LARGE or BLOCK_HUGE: the most that is read at once. */
+void input_shared_init(struct input_shared *shared, struct memory *memory, enum block_size size);
 void input_shared_fini(struct input_shared *shared);
 
 static inline void input_init(struct input *input)

@@ -2,7 +2,7 @@
  * Owns a client's socket, its unread bytes, and the order of its replies; see the picture in client.h.
  *
  *      on_ready -> read once -> step, step, ... (requests.c) -> settle
- *      turn's end: flush (one write)
+ *      turn's end: flush (one write, when a batch is answered; see CLIENT_CORK_BYTES)
  *
  * It takes no decision on a request: requests.c does. A client is freed in two places only: here on a socket error, and
  * in its flush at the turn's end.
@@ -136,11 +136,49 @@ static void start_lingering(struct client *client)
     watch(client);
 }
 
+/* More of the batch is due at any moment, and can go in the same write. */
+static bool is_worth_waiting(const struct client *client)
+{
+    return client->first != NULL && !client->batch_answered && client->out.bytes < CLIENT_CORK_BYTES &&
+           !(client->transport.wanted & TRANSPORT_WRITABLE);
+}
+
+static void cork(struct client *client)
+{
+    struct worker *worker = client->worker;
+    if (!list_is_linked(&client->corked))
+        list_push_back(&worker->corked, &client->corked);
+    if (!wheel_is_armed(&worker->uncork_timer))
+        loop_arm(&worker->loop, &worker->uncork_timer, CLIENT_CORK_MS);
+}
+
+void clients_uncork(struct wheel_timer *timer)
+{
+    struct worker *worker = list_entry(timer, struct worker, uncork_timer);
+    while (!list_is_empty(&worker->corked)) {
+        struct client *client = list_first(&worker->corked, struct client, corked);
+        list_unlink(&client->corked);
+        client->batch_answered = true;
+        client_dirty(client);
+    }
+}
+
+static void write_or_cork(struct client *client)
+{
+    if (is_worth_waiting(client)) {
+        cork(client);
+        return;
+    }
+    list_unlink(&client->corked);
+    client->batch_answered = false;
+    write_out(client);
+}
+
 static void client_flush(struct loop_task *task)
 {
     struct client *client = list_entry(task, struct client, flush);
     if (!client->closing && !chain_is_empty(&client->out))
-        write_out(client);
+        write_or_cork(client);
     if (!client->closing && is_over(client) && client->linger)
         start_lingering(client);
     if (client->closing || (is_over(client) && !client->lingering))
@@ -163,6 +201,8 @@ static void client_process(struct client *client)
     while (step == REQUEST_STEP_ON && client->paused == 0 && !client->ended && !client->closing &&
            client->in.block != NULL && input_bytes(&client->in) > 0)
         step = requests_step(client, &need);
+    if (client->last != NULL)
+        client->last->ends_batch = true;
     if (client->ended)
         input_clear(&client->in);
     if (input_settle(&client->in, &client->worker->input, client->paused != 0 ? INPUT_NO_READ : need) != 0)
@@ -316,6 +356,7 @@ struct client *client_create(struct worker *worker, struct listener *listener, i
         .active_us = loop_now_us(&worker->loop),
     };
     list_init(&client->node);
+    list_init(&client->corked);
     list_init(&client->waiter.node);
     client->waiter.on_drained = on_drained;
     loop_task_init(&client->flush, client_flush);
@@ -351,6 +392,7 @@ void client_destroy(struct client **client)
         c->first = exchange->next;
         exchange_abandon(&exchange);
     }
+    list_unlink(&c->corked);
     long_get_unref(&c->long_get);
     input_clear(&c->in);
     chain_clear(&c->out, &worker->memory);

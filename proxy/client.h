@@ -46,9 +46,17 @@ enum client_pause {
 #define CLIENT_LINGER_MS 2000
 /* What a first reply is expected to be. */
 #define CLIENT_EXPECTED_FIRST ((uint32_t)64 << 10)
+/*
+ * A batch is what was read at once. Its replies leave at once too, when the last of them is there; or when they are more than
+ * CLIENT_CORK_BYTES, or when the first of them has waited for CLIENT_CORK_MS (a tick of the clock more at most).
+ */
+#define CLIENT_CORK_BYTES ((size_t)16 << 10)
+#define CLIENT_CORK_MS 1
+
 struct client {
     struct transport transport;
     struct list node;
+    struct list corked; /* in worker->corked: replies wait for the rest of their batch */
     struct worker *worker;
     struct listener *listener;
     struct input in;
@@ -64,6 +72,7 @@ struct client {
     bool linger;               /* when it is over: let it read our last words before it is closed */
     bool lingering;            /* that is going on */
     bool closing;              /* to be closed at the turn's end */
+    bool batch_answered;       /* a batch has been answered whole since the last write */
     uint64_t swallow_left;     /* SWALLOW, UPLOAD: bytes of the data block still to come */
     struct exchange *upload;   /* UPLOAD */
     struct long_get *long_get; /* KEYS */
@@ -92,10 +101,12 @@ void client_end(struct client *client);
 void client_end_lingering(struct client *client);
 /* Ringside is to end: the client is ended when what it has sent so far is read and answered. */
 void client_drain(struct client *client);
+/* Of a worker's uncork_timer: what waits for the rest of its batch has waited long enough. */
+void clients_uncork(struct wheel_timer *timer);
 /* Exchanges are done: what waited for that may go on. */
 void client_answered(struct client *client);
 
-/* There are bytes in out: they are written at the turn's end. */
+/* There are bytes in out: they are written at the turn's end, or with the rest of their batch. */
 static inline void client_dirty(struct client *client)
 {
     loop_defer(&client->worker->loop, &client->flush, LOOP_PHASE_CLIENTS);

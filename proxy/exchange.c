@@ -83,6 +83,7 @@ static void advance(struct client *client)
             break;
         }
         learn_reply_size(client, exchange->reply_bytes);
+        client->batch_answered |= exchange->ends_batch;
         client->first = exchange->next;
         if (client->first == NULL)
             client->last = NULL;

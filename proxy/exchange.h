@@ -58,6 +58,7 @@ struct exchange {
     bool key_encoded;
     bool repeatable; /* carrying it out twice does no harm */
     bool done;
+    bool ends_batch;      /* the last of those that were read at once */
     struct slice instead; /* static: answered whatever a server says; empty: the server's reply is */
     union {
         struct exchange_single single;

@@ -379,17 +379,20 @@ struct worker *worker_create(struct fleet *fleet, unsigned index, struct resolve
     if (mailbox_init(&worker->mailbox, &worker->loop) != 0)
         goto failed_mailbox;
     memory_init(&worker->memory, SIZE_MAX);
-    input_shared_init(&worker->input, &worker->memory);
-    upstream_context_init(&worker->upstream_context, &worker->loop, &worker->mailbox, &worker->memory, &worker->input,
-                          resolver, index);
+    input_shared_init(&worker->input, &worker->memory, BLOCK_LARGE);
+    input_shared_init(&worker->server_input, &worker->memory, BLOCK_HUGE);
+    upstream_context_init(&worker->upstream_context, &worker->loop, &worker->mailbox, &worker->memory,
+                          &worker->server_input, resolver, index);
     list_init(&worker->listeners);
     list_init(&worker->clients);
+    list_init(&worker->corked);
     slab_init(&worker->client_slab, "client", sizeof(struct client), CLIENTS_PER_CHUNK);
     slab_init(&worker->exchange_slab, "exchange", sizeof(struct exchange), EXCHANGES_PER_CHUNK);
     list_init(&worker->routed);
     slab_init(&worker->multiget_slab, "multiget", sizeof(struct multiget), MULTIGETS_PER_CHUNK);
     routed_init_slabs(worker);
     wheel_timer_init(&worker->drain_timer, on_drain_due);
+    wheel_timer_init(&worker->uncork_timer, clients_uncork);
     return worker;
 
 failed_mailbox:
@@ -461,6 +464,7 @@ void worker_destroy(struct worker **worker)
         route_worker_fini(&w->current->route);
     free(w->current);
     loop_disarm(&w->loop, &w->drain_timer);
+    loop_disarm(&w->loop, &w->uncork_timer);
     slab_fini(&w->leg_slab);
     slab_fini(&w->routed_slab);
     slab_fini(&w->multiget_slab);
@@ -468,6 +472,7 @@ void worker_destroy(struct worker **worker)
     slab_fini(&w->client_slab);
     upstream_context_fini(&w->upstream_context);
     block_unref(&w->scratch);
+    input_shared_fini(&w->server_input);
     input_shared_fini(&w->input);
     memory_fini(&w->memory);
     mailbox_fini(&w->mailbox);

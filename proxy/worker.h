@@ -84,14 +84,17 @@ struct worker {
     struct loop loop;
     struct mailbox mailbox;
     struct memory memory;
-    struct input_shared input;
-    struct block *scratch; /* for requests that are printed anew; recycled like the input's */
+    struct input_shared input;        /* of clients */
+    struct input_shared server_input; /* of connections to servers */
+    struct block *scratch;            /* for requests that are printed anew; recycled like the input's */
     struct upstream_context upstream_context;
     struct upstream **upstreams; /* by server slot */
     size_t upstream_slots;
     struct pin *current;
     struct list listeners;
     struct list clients;
+    struct list corked; /* clients with replies that wait for more: see client.h */
+    struct wheel_timer uncork_timer;
     struct slab client_slab;
     struct slab exchange_slab;
     struct slab multiget_slab;

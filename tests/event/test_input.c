@@ -170,7 +170,7 @@ static void world_init(struct world *world, uint64_t seed)
     memset(world, 0, sizeof *world);
     world->random = seed;
     memory_init(&world->memory, SIZE_MAX);
-    input_shared_init(&world->shared, &world->memory);
+    input_shared_init(&world->shared, &world->memory, BLOCK_LARGE);
     for (int i = 0; i < STREAMS; i++) {
         source_init(&world->streams[i].source, seed + (uint64_t)i);
         input_init(&world->streams[i].in);
@@ -213,7 +213,7 @@ struct bench {
 static void bench_init(struct bench *bench)
 {
     memory_init(&bench->memory, SIZE_MAX);
-    input_shared_init(&bench->shared, &bench->memory);
+    input_shared_init(&bench->shared, &bench->memory, BLOCK_LARGE);
     source_init(&bench->source, 7);
     input_init(&bench->in);
 }
@@ -369,6 +369,50 @@ START_TEST(a_pinned_shared_block_is_filled_behind_and_then_replaced)
 }
 END_TEST
 
+/* Nothing is copied: the block is the input's own from now on, and the others get a new one. */
+START_TEST(a_large_left_over_keeps_the_shared_block)
+{
+    struct bench bench;
+    bench_init(&bench);
+    bench_read(&bench, 30000);
+    const char *data = input_data(&bench.in);
+    const struct block *block = input_block(&bench.in);
+    input_consume(&bench.in, 10000);
+    bench_settle(&bench, _i == 0 ? 0 : 40000);
+    ck_assert_ptr_eq(bench.in.block, block);
+    ck_assert_ptr_null(bench.shared.block);
+    bench_read(&bench, 20000);
+    ck_assert_ptr_eq(input_data(&bench.in), data + 10000);
+    ck_assert_uint_eq(input_bytes(&bench.in), 40000);
+    input_consume(&bench.in, 40000);
+    bench_settle(&bench, 0);
+    ck_assert_uint_eq(bench.memory.blocks.held_bytes, 0);
+    bench_fini(&bench);
+}
+END_TEST
+
+/* The piece does not fit behind its beginning; or memory is short. */
+START_TEST(a_large_left_over_is_moved_where_it_cannot_stay)
+{
+    struct bench bench;
+    bench_init(&bench);
+    bench_read(&bench, 30000);
+    input_consume(&bench.in, 10000);
+    bench_settle(&bench, BLOCK_LARGE_BYTES - 9999);
+    ck_assert_ptr_ne(bench.in.block, bench.shared.block);
+    ck_assert_ptr_nonnull(bench.shared.block);
+    ck_assert_uint_eq(bench.in.start, 0);
+    input_clear(&bench.in);
+    bench.memory.blocks.limit_bytes = 4 * BLOCK_LARGE_BYTES;
+    bench_read(&bench, 30000);
+    input_consume(&bench.in, 10000);
+    bench_settle(&bench, 0);
+    ck_assert_ptr_ne(bench.in.block, bench.shared.block);
+    ck_assert_uint_eq(bench.in.start, 0);
+    bench_fini(&bench);
+}
+END_TEST
+
 START_TEST(clearing_drops_all)
 {
     struct bench bench;
@@ -379,7 +423,7 @@ START_TEST(clearing_drops_all)
     ck_assert_ptr_null(bench.in.block);
     input_clear(&bench.in); /* twice is lawful */
     bench_settle(&bench, 0);
-    ck_assert_uint_eq(bench.memory.blocks.held_bytes, BLOCK_LARGE_BYTES);
+    ck_assert_uint_eq(bench.memory.blocks.held_bytes, 0);
     bench_fini(&bench);
 }
 END_TEST
@@ -392,7 +436,9 @@ int main(void)
     tcase_add_test(tcase, a_read_that_finds_nothing_leaves_an_idle_input_idle);
     tcase_add_test(tcase, a_read_that_finds_nothing_leaves_what_was_kept);
     tcase_add_test(tcase, a_small_left_over_is_kept_in_a_small_block);
-    tcase_add_loop_test(tcase, a_left_over_stays_where_it_is_while_nothing_is_read, 0, BLOCK_SIZES);
+    tcase_add_loop_test(tcase, a_left_over_stays_where_it_is_while_nothing_is_read, BLOCK_SMALL, BLOCK_LARGE + 1);
+    tcase_add_loop_test(tcase, a_large_left_over_keeps_the_shared_block, 0, 2);
+    tcase_add_test(tcase, a_large_left_over_is_moved_where_it_cannot_stay);
     tcase_add_test(tcase, a_large_piece_comes_together_in_its_own_block);
     tcase_add_test(tcase, a_pinned_shared_block_is_filled_behind_and_then_replaced);
     tcase_add_test(tcase, clearing_drops_all);

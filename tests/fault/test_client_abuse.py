@@ -388,6 +388,7 @@ def test_out_of_descriptors(lab):
     inside = [lab.wire(ringside) for _ in range(10)]
     for wire in inside:
         wire.in_step()
+    inside[0].get_many([b"key:%d" % i for i in range(100)])  # a connection to each server stands
     crowd = []
     try:
         for _ in range(150):

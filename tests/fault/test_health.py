@@ -1,8 +1,10 @@
 """Health: when a server is down, where its keys go meanwhile, who asks it, and what brings it back."""
 
+import threading
+
 import pytest
 
-from fakeserver import answer, close_instead, late, mute
+from fakeserver import answer, close_instead, held, late, mute
 from faults import (HASTY, ONE_WORKER, QUICK, calm, expect_server_error, fakes_of, homes, load_of, read_retrieval,
                     wait_down, wait_until, wait_up, where)
 from harness import pool_of
@@ -280,3 +282,21 @@ def test_all_down_and_back(lab):
     load.finish()
     assert not any(fake.doubled() for fake in fakes)
     wire.in_step()
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("request_text", [b"get %s\r\nget %s\r\n", b"get %s %s\r\n"], ids=["pipeline", "one get"])
+def test_replies_do_not_wait_for_a_slow_server(lab, request_text):
+    """What was asked for at once is answered in one write if it can be; what is there does not wait for what is slow."""
+    fakes = fakes_of(lab, 2)
+    ringside = lab.ringside(ONE_WORKER, servers=fakes, timeout="80s", health={"failures": 1000})
+    wire = lab.wire(ringside)
+    keys = homes(wire, fakes)
+    quick, slow = keys[fakes[0]][0], keys[fakes[1]][0]
+    thawed = threading.Event()
+    fakes[1].misbehave(held(thawed), verbs="get")
+    end = b"END\r\n" if request_text.count(b"get") == 2 else b""
+    wire.send(request_text % (quick, slow))
+    wire.expect(b"VALUE %s 0 %d\r\nat %s\r\n" % (quick, 3 + len(quick), quick) + end)
+    thawed.set()
+    wire.expect(b"VALUE %s 0 %d\r\nat %s\r\nEND\r\n" % (slow, 3 + len(slow), slow))

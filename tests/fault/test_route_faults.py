@@ -128,7 +128,7 @@ STORM_ROUTES = {
 @pytest.mark.parametrize("name", STORM_ROUTES)
 def test_children_die_freeze_and_come_back_under_load(lab, name):
     ringside, servers = routed(lab, STORM_ROUTES[name], "abc", HASTY, workers=2)
-    load = load_of(lab, ringside, connections=20, depth=8, loose=True, errors=True, value="64:90000",
+    load = load_of(lab, ringside, connections=20, depth=8, loose=True, errors=True, closes=True, value="64:90000",
                    mix="get=45,multi=15,set=20,quiet=3,delete=4,touch=2,mg=6,ms=5")
     load.wait_requests(2000)
     for victim in (servers["a"], servers["b"]):

@@ -125,7 +125,7 @@ static inline void bench_init_named(struct bench *bench, const char *host, const
     ck_assert_int_eq(loop_init(&bench->loop), 0);
     ck_assert_int_eq(mailbox_init(&bench->mailbox, &bench->loop), 0);
     memory_init(&bench->memory, SIZE_MAX);
-    input_shared_init(&bench->input, &bench->memory);
+    input_shared_init(&bench->input, &bench->memory, BLOCK_HUGE);
     bench->resolver = host != NULL ? resolver_create() : NULL;
     upstream_context_init(&bench->context, &bench->loop, &bench->mailbox, &bench->memory, &bench->input,
                           bench->resolver, 0);
