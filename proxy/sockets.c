@@ -45,6 +45,8 @@ static const char *advice(int error)
         return ": raise the limit of open files (ulimit -n)";
     case ENOENT:
         return ": the directory does not exist";
+    case EEXIST:
+        return ": what stands there is no socket; remove it, or choose another path";
     default:
         return "";
     }
@@ -69,25 +71,24 @@ static socklen_t unix_address(const struct config_listen *config, struct sockadd
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
 }
 
-/* Whether somebody answers on the socket's path. */
-static bool is_in_use(const struct sockaddr_un *address, socklen_t len)
+/* 0: nobody answers on the socket's path. Else an errno value: somebody does, or it cannot be found out. */
+static int probe_unix(const struct sockaddr_un *address, socklen_t len)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return true;
+        return errno;
     bool refused = connect(fd, (const struct sockaddr *)address, len) != 0 && errno == ECONNREFUSED;
     close(fd);
-    return !refused;
+    return refused ? 0 : EADDRINUSE;
 }
 
 static int bind_unix(const struct config_listen *config, int fd, const struct sockaddr_un *address, socklen_t len)
 {
     struct stat there;
     if (lstat(address->sun_path, &there) == 0) {
-        if (!S_ISSOCK(there.st_mode) || is_in_use(address, len)) {
-            errno = EADDRINUSE;
+        errno = S_ISSOCK(there.st_mode) ? probe_unix(address, len) : EEXIST;
+        if (errno != 0)
             return -1;
-        }
         unlink(address->sun_path);
     }
     /* The mode is right from the first moment on: nobody gets in between bind and chmod. */
@@ -105,7 +106,8 @@ static int open_unix(const struct config_listen *config, int *fds_out, unsigned 
     if (len == 0)
         return report(error_out, config, ENAMETOOLONG);
     fds_out[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fds_out[0] < 0 || bind_unix(config, fds_out[0], &address, len) != 0 || listen(fds_out[0], BACKLOG) != 0)
+    bool bound = fds_out[0] >= 0 && bind_unix(config, fds_out[0], &address, len) == 0;
+    if (!bound || listen(fds_out[0], BACKLOG) != 0)
         goto failed;
     for (unsigned i = 1; i < count; i++) {
         fds_out[i] = fcntl(fds_out[0], F_DUPFD_CLOEXEC, 0);
@@ -118,6 +120,8 @@ static int open_unix(const struct config_listen *config, int *fds_out, unsigned 
 
 failed:;
     int error = errno;
+    if (bound)
+        unlink(address.sun_path);
     close_all(fds_out, count);
     return report(error_out, config, error);
 }

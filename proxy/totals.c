@@ -66,7 +66,7 @@ static enum rule rule_of(enum stats_form form, struct slice name)
     return RULE_SUM;
 }
 
-/* "12.345678" in millionths. */
+/* "12.345678" in millionths. false also if it does not fit. */
 static bool parse_micro(struct slice value, uint64_t *micro_out)
 {
     const char *point = memchr(value.data, '.', value.len);
@@ -75,6 +75,8 @@ static bool parse_micro(struct slice value, uint64_t *micro_out)
         return false;
     if (!text_parse_u64(slice_make(value.data, (size_t)(point - value.data)), &whole) ||
         !text_parse_u64(slice_make(point + 1, 6), &fraction))
+        return false;
+    if (whole > (UINT64_MAX - fraction) / 1000000)
         return false;
     *micro_out = whole * 1000000 + fraction;
     return true;
@@ -140,7 +142,7 @@ static void merge_number(struct total *total, uint64_t number)
 {
     switch (total->rule) {
     case RULE_SUM:
-        total->number += number;
+        total->number = number <= UINT64_MAX - total->number ? total->number + number : UINT64_MAX;
         break;
     case RULE_MIN:
         if (number < total->number)

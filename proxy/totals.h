@@ -23,7 +23,11 @@ struct totals {
 
 void totals_init(struct totals *totals);
 void totals_fini(struct totals *totals);
-/* One server's value for a name. */
+/*
+ * One server's value for a name: numbers are added up, no further than a uint64_t goes (rusage: than its millionths do);
+ * some are the smallest, the largest, or the first. Of anything else the first stands, and what does not fit to it is
+ * passed over.
+ */
 void totals_add(struct totals *totals, enum stats_form form, struct slice name, struct slice value);
 /* The next values are another server's. */
 void totals_next_server(struct totals *totals);

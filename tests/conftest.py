@@ -1,7 +1,14 @@
-"""Fixtures of the flow and fault tests; see support/harness.py for what they hand out."""
+"""
+Fixtures of the flow and fault tests; see support/harness.py for what they hand out.
 
+The folders of a run (tmp_path, and with it every Lab's) lie in one of its own, which goes when the run ends, whatever
+came of it. A failure's report has the logs. --basetemp=DIRECTORY keeps all of it.
+"""
+
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,11 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 import harness  # noqa: E402
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at basetemp
 def pytest_configure(config):
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="ringside-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
     config.addinivalue_line("markers", "sanitize: worth running against a build with sanitizers")
     config.addinivalue_line("markers", "slow: takes more than some seconds")
-    # A test run that is told to end ends its processes.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    # A test run that is told to end ends its processes, and removes its folders.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("told to end", returncode=1))
 
 
 def pytest_collection_finish(session):

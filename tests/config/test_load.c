@@ -4,6 +4,7 @@
 #include "routing/hash.h"
 #include "routing/ring.h"
 #include "tests/config/support.h"
+#include "tests/support/folder.h"
 #include "wire/verb.h"
 
 #include <errno.h>
@@ -221,57 +222,35 @@ END_TEST
 
 /* ---- files ---- */
 
-struct temporary {
-    char directory[64];
-    char path[80];
-};
-
-static void temporary_init(struct temporary *temporary, const char *content, size_t len)
-{
-    strcpy(temporary->directory, "/tmp/ringside-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(temporary->directory));
-    (void)snprintf(temporary->path, sizeof temporary->path, "%s/x.yaml", temporary->directory);
-    FILE *file = fopen(temporary->path, "w");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(content, 1, len, file), len);
-    ck_assert_int_eq(fclose(file), 0);
-}
-
-static void temporary_fini(struct temporary *temporary)
-{
-    (void)unlink(temporary->path);
-    (void)rmdir(temporary->directory);
-}
-
 START_TEST(a_file_is_loaded)
 {
-    struct temporary temporary;
+    char path[FOLDER_PATH_MAX], socket_path[FOLDER_PATH_MAX];
     struct config_errors errors;
-    temporary_init(&temporary, full, strlen(full));
-    struct config *config = config_load(temporary.path, &errors);
+    folder_join("loaded.yaml", path);
+    folder_join("ring.sock", socket_path);
+    folder_write(path, full, strlen(full));
+    struct config *config = config_load(path, &errors);
     expect_errors(&errors, "");
-    ck_assert_str_eq(config->path, temporary.path);
-    char socket_path[80];
-    (void)snprintf(socket_path, sizeof socket_path, "%s/ring.sock", temporary.directory);
+    ck_assert_str_eq(config->path, path);
     ck_assert_str_eq(config->listens[1].address.host, socket_path);
     config_destroy(&config);
-    temporary_fini(&temporary);
 }
 END_TEST
 
 START_TEST(a_file_that_cannot_be_read_is_the_systems_fault)
 {
-    struct temporary temporary;
+    char path[FOLDER_PATH_MAX];
     struct config_errors errors;
-    temporary_init(&temporary, "", 0);
-    ck_assert_ptr_null(config_load(temporary.directory, &errors));
+    ck_assert_ptr_null(config_load(folder_path, &errors));
     ck_assert_int_eq(errors.system_error, EISDIR);
     expect_errors(&errors, "0:0: cannot be read: Is a directory\n");
-    ck_assert_ptr_null(config_load(temporary.path, &errors));
+    folder_join("empty.yaml", path);
+    folder_write(path, "", 0);
+    ck_assert_ptr_null(config_load(path, &errors));
     ck_assert_int_eq(errors.system_error, 0);
     expect_errors(&errors, "1:1: the file is empty; it needs `pools` at least\n");
-    temporary_fini(&temporary);
-    ck_assert_ptr_null(config_load(temporary.path, &errors));
+    folder_join("absent.yaml", path);
+    ck_assert_ptr_null(config_load(path, &errors));
     ck_assert_int_eq(errors.system_error, ENOENT);
     expect_errors(&errors, "0:0: cannot be read: No such file or directory\n");
 }
@@ -284,18 +263,17 @@ START_TEST(the_size_of_a_file_is_bounded)
     ck_assert_ptr_nonnull(content);
     memset(content, '\n', len);
     memcpy(content, "pools: {a: {servers: [a]}}", 26);
-    struct temporary temporary;
+    char path[FOLDER_PATH_MAX];
     struct config_errors errors;
-    temporary_init(&temporary, content, len);
-    ck_assert_ptr_null(config_load(temporary.path, &errors));
+    folder_join("large.yaml", path);
+    folder_write(path, content, len);
+    ck_assert_ptr_null(config_load(path, &errors));
     ck_assert_int_eq(errors.system_error, 0);
     expect_errors(&errors, "0:0: the file is larger than 4 MiB\n");
-    temporary_fini(&temporary);
-    temporary_init(&temporary, content, len - 1);
-    struct config *config = config_load(temporary.path, &errors);
+    folder_write(path, content, len - 1);
+    struct config *config = config_load(path, &errors);
     expect_errors(&errors, "");
     config_destroy(&config);
-    temporary_fini(&temporary);
     free(content);
 }
 END_TEST
@@ -367,6 +345,7 @@ END_TEST
 int main(void)
 {
     TCase *tcase = tcase_create("load");
+    folder_use(tcase);
     tcase_add_test(tcase, the_least_file_has_all_defaults);
     tcase_add_test(tcase, every_setting_arrives);
     tcase_add_test(tcase, the_hash_follows_the_distribution);

@@ -9,6 +9,7 @@
 #include "config/model.h"
 #include "config/summary.h"
 #include "tests/config/support.h"
+#include "tests/support/folder.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -152,13 +153,10 @@ END_TEST
 
 START_TEST(loading_survives_every_failure)
 {
-    char path[] = "/tmp/ringside-test-XXXXXX";
-    int fd = mkstemp(path);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(write(fd, good, strlen(good)), (ssize_t)strlen(good));
-    (void)close(fd);
+    char path[FOLDER_PATH_MAX];
+    folder_join("good.yaml", path);
+    folder_write(path, good, strlen(good));
     parse_with_failures(NULL, path, true);
-    (void)unlink(path);
 }
 END_TEST
 
@@ -205,6 +203,7 @@ END_TEST
 int main(void)
 {
     TCase *tcase = tcase_create("memory");
+    folder_use(tcase);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, reading_survives_every_failure);
     tcase_add_test(tcase, loading_survives_every_failure);
