@@ -4,6 +4,7 @@
 #include "admin/commands.h"
 
 #include "admin/options.h"
+#include "admin/passwd.h"
 #include "admin/plan.h"
 #include "base/text.h"
 #include "config/model.h"
@@ -238,4 +239,9 @@ int commands_plan(const struct options *options)
     snapshot_destroy(&new, &registry);
     registry_fini(&registry);
     return status;
+}
+
+int commands_passwd(const struct options *options)
+{
+    return passwd_run(options->keys[0], options->keys[1]);
 }

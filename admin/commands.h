@@ -8,5 +8,6 @@ int commands_serve(const struct options *options);
 int commands_check(const struct options *options);
 int commands_route(const struct options *options);
 int commands_plan(const struct options *options);
+int commands_passwd(const struct options *options);
 
 #endif

@@ -7,6 +7,7 @@
 #include "admin/commands.h"
 
 #include <event2/event.h>
+#include <openssl/crypto.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ static const struct command commands[] = {
     {"check", "check -c FILE", "check a configuration and print a summary", commands_check},
     {"route", "route -c FILE KEY...", "tell where each key goes, and why", commands_route},
     {"plan", "plan OLD NEW [--keys FILE]", "tell what a change of the configuration would move", commands_plan},
+    {"passwd", "passwd FILE NAME", "add a user to a file of users, or change the password", commands_passwd},
     {"--help", "--help", "print this", options_help},
     {"--version", "--version", "print the version and what was built in", options_version},
 };
@@ -75,8 +77,9 @@ int options_version(const struct options *options)
 {
     (void)options;
     unsigned xxhash = XXH_versionNumber();
-    printf("ringside %s\nbuilt with libevent %s, libyaml %s, xxHash %u.%u.%u\n", RINGSIDE_VERSION, event_get_version(),
-           yaml_get_version_string(), xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
+    printf("ringside %s\nbuilt with libevent %s, libyaml %s, xxHash %u.%u.%u, OpenSSL %s\n", RINGSIDE_VERSION,
+           event_get_version(), yaml_get_version_string(), xxhash / 10000, xxhash / 100 % 100, xxhash % 100,
+           OpenSSL_version(OPENSSL_VERSION_STRING));
     return EXIT_STATUS_DONE;
 }
 
@@ -144,6 +147,17 @@ static int check_plan_options(const struct options *options)
     return 0;
 }
 
+static int check_passwd_options(const struct options *options)
+{
+    if (options->config_path != NULL || options->keys_path != NULL || options->server_count + options->listen_count > 0)
+        return usage_error("passwd takes a file and a name, without options", NULL);
+    if (options->key_count < 2)
+        return usage_error("FILE or NAME is missing", NULL);
+    if (options->key_count > 2)
+        return usage_error("nothing goes behind", options->keys[1]);
+    return 0;
+}
+
 /* Whether the options given make sense together. */
 static int check_options(const struct options *options)
 {
@@ -152,6 +166,8 @@ static int check_options(const struct options *options)
         return 0;
     if (command->run == commands_plan)
         return check_plan_options(options);
+    if (command->run == commands_passwd)
+        return check_passwd_options(options);
     if (options->keys_path != NULL)
         return usage_error("--keys goes with plan alone", NULL);
     if (options->config_path != NULL && options->server_count + options->listen_count > 0)

@@ -29,7 +29,7 @@ struct options {
     const char **listens;
     size_t listen_count;
     const char *keys_path; /* --keys; NULL: not given */
-    const char **keys;     /* what stands behind the options: keys, or plan's two files */
+    const char **keys;     /* what stands behind the options: keys, plan's two files, passwd's file and name */
     size_t key_count;
 };
 

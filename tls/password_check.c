@@ -1,0 +1,221 @@
+/*
+ * Owns the thread that may take its time over a password, the queue of jobs in front of it, and the count of failures.
+ *
+ *      submit -- queue is full --> BUSY, by mail
+ *          `---- jobs --> thread: users_verify --> good --> mail
+ *                                      `--> wrong: the name's slot counts up --> delay_ms --> mail
+ *
+ * Failures are counted in a fixed number of slots; a name's slot follows from a keyed hash. So names that are made up
+ * take no memory, nobody can drive another's count out, and two names that meet in a slot cost at most a longer delay.
+ * Only wrong passwords are delayed: nobody can lock a user out.
+ */
+#include "tls/password_check.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <xxhash.h>
+
+#define SLOTS 1024
+/* The count from which on the delay no longer grows. */
+#define FAILURES_MAX 6
+
+struct slot {
+    uint32_t failures;
+    uint64_t since_ms; /* when the last one was forgotten, or the first one came */
+};
+
+struct password_checker {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct list jobs;
+    size_t waiting;
+    bool stopping;
+    /* The thread's alone. */
+    uint64_t seed;
+    struct slot slots[SLOTS];
+};
+
+/* ---- failures ---- */
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void forget(struct slot *slot, uint64_t now)
+{
+    uint64_t forgotten = (now - slot->since_ms) / PASSWORD_CHECK_FORGET_MS;
+    if (slot->failures == 0 || forgotten >= slot->failures) {
+        *slot = (struct slot){.since_ms = now};
+        return;
+    }
+    slot->failures -= (uint32_t)forgotten;
+    slot->since_ms += forgotten * PASSWORD_CHECK_FORGET_MS;
+}
+
+/* Counts one more failure of the name; the delay that it costs. */
+static uint32_t count_failure(struct password_checker *checker, struct slice name)
+{
+    struct slot *slot = &checker->slots[XXH3_64bits_withSeed(name.data, name.len, checker->seed) % SLOTS];
+    forget(slot, now_ms());
+    if (slot->failures < FAILURES_MAX)
+        slot->failures++;
+    uint32_t delay_ms = (uint32_t)PASSWORD_CHECK_DELAY_MS << (slot->failures - 1);
+    return delay_ms < PASSWORD_CHECK_DELAY_MAX_MS ? delay_ms : PASSWORD_CHECK_DELAY_MAX_MS;
+}
+
+/* ---- jobs ---- */
+
+static void wipe(struct password_job *job)
+{
+    OPENSSL_cleanse(job->password, sizeof job->password);
+    job->password_len = 0;
+}
+
+struct password_job *password_job_create(struct users *users, struct slice name, struct slice password,
+                                         struct mailbox *reply_to, void (*on_checked)(struct password_job *job),
+                                         void *owner)
+{
+    struct password_job *job = calloc(1, sizeof *job);
+    if (job == NULL)
+        return NULL;
+    list_init(&job->node);
+    job->users = users_ref(users);
+    /* One byte more than may be: what is too long stays too long. */
+    job->name_len = name.len < sizeof job->name ? name.len : sizeof job->name;
+    job->password_len = password.len < sizeof job->password ? password.len : sizeof job->password;
+    if (job->name_len > 0)
+        memcpy(job->name, name.data, job->name_len);
+    if (job->password_len > 0)
+        memcpy(job->password, password.data, job->password_len);
+    job->reply_to = reply_to;
+    job->on_checked = on_checked;
+    job->owner = owner;
+    return job;
+}
+
+void password_job_destroy(struct password_job **job)
+{
+    struct password_job *j = *job;
+    *job = NULL;
+    if (j == NULL)
+        return;
+    wipe(j);
+    users_unref(&j->users);
+    free(j);
+}
+
+static void deliver(struct mail *mail)
+{
+    struct password_job *job = list_entry(mail, struct password_job, mail);
+    job->on_checked(job);
+}
+
+static void answer(struct password_job *job, enum password_verdict verdict, uint32_t delay_ms)
+{
+    wipe(job);
+    job->verdict = verdict;
+    job->delay_ms = delay_ms;
+    job->mail.deliver = deliver;
+    mailbox_post(job->reply_to, &job->mail);
+}
+
+/* ---- the thread ---- */
+
+static void *checker_main(void *context)
+{
+    struct password_checker *checker = context;
+    pthread_mutex_lock(&checker->lock);
+    while (!checker->stopping) {
+        struct list *node = list_pop_front(&checker->jobs);
+        if (node == NULL) {
+            pthread_cond_wait(&checker->changed, &checker->lock);
+            continue;
+        }
+        checker->waiting--;
+        pthread_mutex_unlock(&checker->lock);
+        struct password_job *job = list_entry(node, struct password_job, node);
+        struct slice name = slice_make(job->name, job->name_len);
+        bool good = users_verify(job->users, name, slice_make(job->password, job->password_len));
+        uint32_t delay_ms = good ? 0 : count_failure(checker, name);
+        pthread_mutex_lock(&checker->lock);
+        if (checker->stopping)
+            password_job_destroy(&job); /* the receiver may be gone */
+        else
+            answer(job, good ? PASSWORD_GOOD : PASSWORD_WRONG, delay_ms);
+    }
+    pthread_mutex_unlock(&checker->lock);
+    return NULL;
+}
+
+struct password_checker *password_checker_create(void)
+{
+    struct password_checker *checker = calloc(1, sizeof *checker);
+    if (checker == NULL)
+        return NULL;
+    if (RAND_bytes((unsigned char *)&checker->seed, sizeof checker->seed) != 1) {
+        free(checker);
+        errno = EIO;
+        return NULL;
+    }
+    pthread_mutex_init(&checker->lock, NULL);
+    pthread_cond_init(&checker->changed, NULL);
+    list_init(&checker->jobs);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&checker->thread, NULL, checker_main, checker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
+        pthread_cond_destroy(&checker->changed);
+        pthread_mutex_destroy(&checker->lock);
+        free(checker);
+        errno = error;
+        return NULL;
+    }
+    return checker;
+}
+
+void password_checker_destroy(struct password_checker **checker)
+{
+    struct password_checker *c = *checker;
+    *checker = NULL;
+    if (c == NULL)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->stopping = true;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    struct list *node;
+    while ((node = list_pop_front(&c->jobs)) != NULL) {
+        struct password_job *job = list_entry(node, struct password_job, node);
+        password_job_destroy(&job);
+    }
+    pthread_cond_destroy(&c->changed);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+void password_checker_submit(struct password_checker *checker, struct password_job *job)
+{
+    pthread_mutex_lock(&checker->lock);
+    bool busy = checker->waiting == PASSWORD_CHECK_QUEUE_MAX;
+    if (!busy) {
+        list_push_back(&checker->jobs, &job->node);
+        checker->waiting++;
+        pthread_cond_signal(&checker->changed);
+    }
+    pthread_mutex_unlock(&checker->lock);
+    if (busy)
+        answer(job, PASSWORD_BUSY, 0);
+}
