@@ -216,6 +216,9 @@ uint32_t upstream_outstanding(const struct upstream *upstream)
     uint32_t calls = 0;
     for (uint32_t i = 0; i < upstream->lane_count; i++)
         calls += upstream->lanes[i] != NULL ? upstream->lanes[i]->call_count : 0;
+    struct list *node, *following;
+    list_for_each_safe (node, following, &upstream->uploads)
+        calls += list_entry(node, struct connection, node)->call_count;
     return calls;
 }
 

@@ -134,7 +134,10 @@ void upstream_failed(struct upstream *upstream, const struct call_failure *failu
 static inline void upstream_note_latency(struct upstream *upstream, uint64_t latency_us)
 {
     uint32_t sample = latency_us < UPSTREAM_LATENCY_MAX_US ? (uint32_t)latency_us : UPSTREAM_LATENCY_MAX_US;
-    upstream->latency_us_scaled += sample - upstream->latency_us_scaled / UPSTREAM_LATENCY_SCALE;
+    if (upstream->latency_us_scaled == 0)
+        upstream->latency_us_scaled = sample * UPSTREAM_LATENCY_SCALE; /* the first one tells all that is known */
+    else
+        upstream->latency_us_scaled += sample - upstream->latency_us_scaled / UPSTREAM_LATENCY_SCALE;
 }
 static inline void upstream_succeeded(struct upstream *upstream, uint64_t latency_us)
 {

@@ -186,6 +186,26 @@ static inline struct call *bench_ask(struct bench *bench, struct outcome *outcom
     return bench_ask_on(bench, 0, outcome, verb, request);
 }
 
+/* The next connection that the server gets, its greeting answered, for tests that speak on several. */
+static inline int bench_welcome_one(struct bench *bench)
+{
+    int fd = peer_accept(&bench->loop, bench->listener);
+    peer_expect(&bench->loop, fd, BENCH_GREETING);
+    peer_say(&bench->loop, fd, BENCH_WELCOME);
+    return fd;
+}
+
+/* An upload whose first part is sent. */
+static inline struct call *bench_upload(struct bench *bench, struct outcome *outcome, const char *part)
+{
+    outcome_init(outcome, bench);
+    struct call *call = upstream_upload(bench->upstream, VERB_SET, &bench_methods, outcome);
+    ck_assert_ptr_nonnull(call);
+    ck_assert(chain_append_copy(call_out(call), &bench->memory, part, strlen(part)));
+    upstream_send(call);
+    return call;
+}
+
 /* Accepts the next connection, and answers its greeting. */
 static inline void bench_welcome(struct bench *bench)
 {
