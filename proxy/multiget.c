@@ -33,6 +33,7 @@ static void multiget_free(struct multiget *multiget)
     struct worker *worker = multiget->exchange->client->worker;
     for (uint16_t k = multiget->next; k < multiget->key_count; k++)
         chain_clear(&multiget->keys[k].held, &worker->memory);
+    chain_clear(&multiget->kept, &worker->memory);
     block_unref(&multiget->block);
     long_get_unref(&multiget->part_of);
     slab_free(&worker->multiget_slab, multiget);
@@ -55,7 +56,9 @@ static void multiget_advance(struct multiget *multiget)
 {
     while (multiget->next < multiget->key_count) {
         struct multiget_key *key = &multiget->keys[multiget->next];
-        if (!chain_is_empty(&key->held))
+        if (key->kept != NULL)
+            exchange_emit_copy(multiget->exchange, slice_make(key->kept, key->kept_len));
+        else if (!chain_is_empty(&key->held))
             exchange_emit_chain(multiget->exchange, &key->held);
         if (key->state == KEY_WAITING)
             return;
@@ -86,6 +89,7 @@ static void set_error(struct multiget *multiget, struct slice line)
 static void fail_key(struct multiget *multiget, uint16_t k, const struct pool *pool, struct slice line)
 {
     multiget->keys[k].state = KEY_FAILED;
+    multiget->keys[k].kept = NULL;
     chain_clear(&multiget->keys[k].held, &multiget->exchange->client->worker->memory);
     if (pool == NULL || !pool->misses_on_error)
         set_error(multiget, line);
@@ -209,6 +213,24 @@ static uint16_t find_key(struct multiget_part *part, struct slice name)
     return k;
 }
 
+/*
+ * Keeps a unit, or a piece of one, for its key's turn: small ones side by side, so that a hundred of them lie in a block or
+ * two. false: memory is out.
+ */
+static bool keep(struct multiget *multiget, struct multiget_key *key, const struct call_reply *reply)
+{
+    struct memory *memory = &multiget->exchange->client->worker->memory;
+    if (!reply->first || !reply->last || reply->len >= CHAIN_COPY_BYTES)
+        return chain_append(&key->held, memory, reply->block, reply->data, reply->len);
+    char *place = chain_reserve(&multiget->kept, memory, reply->len);
+    if (place == NULL)
+        return false;
+    memcpy(place, reply->data, reply->len);
+    key->kept = place;
+    key->kept_len = (uint32_t)reply->len;
+    return true;
+}
+
 static bool take_value(struct multiget_part *part, const struct call_reply *reply)
 {
     struct multiget *multiget = part->multiget;
@@ -222,7 +244,7 @@ static bool take_value(struct multiget_part *part, const struct call_reply *repl
     struct multiget_key *key = &multiget->keys[part->current];
     if (part->current == multiget->next)
         exchange_emit(exchange, reply->block, reply->data, reply->len);
-    else if (!chain_append(&key->held, &exchange->client->worker->memory, reply->block, reply->data, reply->len))
+    else if (!keep(multiget, key, reply))
         client_close_soon(exchange->client);
     if (reply->last) {
         key->state = KEY_HELD;
@@ -349,40 +371,51 @@ static void fail_unplaced(struct multiget *multiget, uint16_t k, const struct pl
 /* Keys of a part that failed are placed within its pool. */
 struct placing {
     uint64_t mark;               /* of the parts that are being filled */
-    const struct pool *pool;     /* NULL: the route says */
+    const struct pool *pool;     /* NULL: the route says which */
     const struct server *failed; /* need not be tried again; NULL: none */
     const struct call_failure *failure;
     struct slice line; /* that tells of it */
 };
 
-static struct plan plan_key(struct multiget *multiget, uint16_t k, const struct placing *placing)
+static struct slice key_name(const struct multiget_key *key)
 {
-    struct slice key = slice_make(multiget->keys[k].data, multiget->keys[k].len);
-    if (placing->pool != NULL)
-        return pool_plan(placing->pool, key);
+    return slice_make(key->data, key->len);
+}
+
+/* The same for all keys of a pool at once, in the order of their list. */
+static void plan_in_pool(const struct multiget *multiget, uint16_t k, const struct pool *pool, struct plan *plans_out)
+{
+    struct slice names[MULTIGET_KEYS_MAX];
+    size_t n = 0;
+    for (; k != NO_KEY; k = multiget->keys[k].next)
+        names[n++] = key_name(&multiget->keys[k]);
+    pool_plan_many(pool, names, n, plans_out);
+}
+
+static struct plan plan_by_route(struct multiget *multiget, uint16_t k)
+{
     struct exchange *exchange = multiget->exchange;
-    struct plan plan = route_plan(pin_route(exchange->pin), &multiget->traits, exchange->verb, key);
-    if (multiget->is_routed)
-        multiget->routes[k] = (struct multiget_route){.watch = plan.watch, .choices = plan.choices};
+    struct slice name = key_name(&multiget->keys[k]);
+    struct plan plan = route_plan(pin_route(exchange->pin), &multiget->traits, exchange->verb, name);
+    multiget->routes[k] = (struct multiget_route){.watch = plan.watch, .choices = plan.choices};
     return plan;
 }
 
 /* Puts a key into the part of its server. */
-static void place_key(struct multiget *multiget, uint16_t k, const struct placing *placing)
+static void place_key(struct multiget *multiget, uint16_t k, const struct plan *plan, const struct placing *placing)
 {
     struct multiget_key *key = &multiget->keys[k];
-    struct plan plan = plan_key(multiget, k, placing);
-    if (plan.outcome == PLAN_RUN) {
+    if (plan->outcome == PLAN_RUN) {
         route_key(multiget, k, NULL);
         return;
     }
-    if (plan.outcome != PLAN_SEND) {
-        fail_unplaced(multiget, k, &plan);
+    if (plan->outcome != PLAN_SEND) {
+        fail_unplaced(multiget, k, plan);
         return;
     }
-    struct multiget_part *part = plan.server != placing->failed ? part_for(multiget, &plan, placing->mark) : NULL;
+    struct multiget_part *part = plan->server != placing->failed ? part_for(multiget, plan, placing->mark) : NULL;
     if (part == NULL) {
-        fail_placed(multiget, k, plan.pool, placing->failure, placing->line);
+        fail_placed(multiget, k, plan->pool, placing->failure, placing->line);
         return;
     }
     key->next = NO_KEY;
@@ -400,9 +433,17 @@ static void place_keys(struct multiget *multiget, uint16_t k, struct placing *pl
 {
     placing->mark = ++multiget->exchange->client->worker->next_mark;
     uint16_t first_part = multiget->part_count;
-    while (k != NO_KEY) {
+    const struct pool *pool = placing->pool;
+    if (pool == NULL && !multiget->is_routed)
+        pool = multiget->exchange->pin->snapshot->route->pool;
+    struct plan plans[MULTIGET_KEYS_MAX];
+    if (pool != NULL)
+        plan_in_pool(multiget, k, pool, plans);
+    for (size_t i = 0; k != NO_KEY; i++) {
         uint16_t following = multiget->keys[k].next;
-        place_key(multiget, k, placing);
+        if (pool == NULL)
+            plans[i] = plan_by_route(multiget, k);
+        place_key(multiget, k, &plans[i], placing);
         k = following;
     }
     for (uint16_t p = first_part; p < multiget->part_count; p++)
@@ -504,6 +545,7 @@ static void add_keys(struct multiget *multiget, struct slice *keys)
         key->len = (uint8_t)name.len;
         key->state = KEY_WAITING;
         key->next = multiget->key_count;
+        key->kept = NULL;
         chain_init(&key->held);
     }
     multiget->keys[multiget->key_count - 1].next = NO_KEY;
@@ -532,6 +574,7 @@ static bool start_some(struct client *client, const struct request *request, str
     multiget->parts_under_way = 1; /* this one, so that nothing ends while it is being split */
     multiget->retries = 0;
     multiget->error_len = 0;
+    chain_init(&multiget->kept);
     multiget->is_routed = exchange->pin->snapshot->route->pool == NULL;
     if (multiget->is_routed)
         request_traits(request, &multiget->traits);

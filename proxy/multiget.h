@@ -15,9 +15,11 @@ enum key_state { KEY_WAITING, KEY_HELD, KEY_MISSED, KEY_FAILED };
 struct multiget_key {
     const char *data;
     uint8_t len;
-    uint8_t state;     /* enum key_state */
-    uint16_t next;     /* of the same part */
-    struct chain held; /* its VALUE unit, or what there is of it, until its turn */
+    uint8_t state; /* enum key_state */
+    uint16_t next; /* of the same part */
+    uint32_t kept_len;
+    const char *kept;  /* its VALUE unit until its turn, if it is small: in multiget->kept; NULL: it is not */
+    struct chain held; /* the same of a large one, or what there is of it */
 };
 
 /* What belongs to a key where the route is more than a pool. */
@@ -52,6 +54,7 @@ struct multiget {
     uint16_t part_count;
     uint16_t parts_under_way;
     uint8_t retries;
+    struct chain kept; /* small units, as they came: what their keys refer to */
     size_t error_len;
     char error[FAILURE_LINE_MAX]; /* a line: the first error; answered in place of END */
     struct multiget_key keys[MULTIGET_KEYS_MAX];

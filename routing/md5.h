@@ -5,6 +5,8 @@
 #ifndef RINGSIDE_ROUTING_MD5_H
 #define RINGSIDE_ROUTING_MD5_H
 
+#include "base/slice.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,5 +15,9 @@ void md5_words(const char *text, size_t len, uint32_t words_out[4]);
 
 /* Word 0 alone: what the field calls the md5 hash of a key. A little faster than md5_words. */
 uint32_t md5_first_word(const char *text, size_t len);
+
+/* The same of several texts at once: less than half the time of one after the other, if all are below 56 bytes. */
+#define MD5_LANES 4
+void md5_first_words(const struct slice texts[MD5_LANES], uint32_t words_out[MD5_LANES]);
 
 #endif

@@ -53,6 +53,10 @@ struct plan {
 /* Where a key goes now: its server on the ring, or, when that is down, as the pool's policy says. */
 struct plan pool_plan(const struct pool *pool, struct slice key);
 
+/* The same for n keys at once, at most POOL_KEYS_MAX. The keys are replaced by what is hashed of them. */
+#define POOL_KEYS_MAX 128
+void pool_plan_many(const struct pool *pool, struct slice *keys, size_t n, struct plan *plans_out);
+
 /* Where a key goes when all servers are up, and why. */
 struct ring_spot pool_explain(const struct pool *pool, struct slice key);
 

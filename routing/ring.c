@@ -12,6 +12,7 @@
 #include "routing/ring.h"
 
 #include "routing/distribution.h"
+#include "routing/md5.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,21 @@ void ring_destroy(struct ring **ring)
 uint32_t ring_locate(const struct ring *ring, const char *key, size_t len)
 {
     return ring->locate(ring->state, ring->locate_hash(key, len));
+}
+
+void ring_locate_many(const struct ring *ring, const struct slice *keys, size_t n, uint32_t *servers_out)
+{
+    size_t i = 0;
+    if (ring->locate_hash == md5_first_word) {
+        uint32_t hashes[MD5_LANES];
+        for (; n - i >= MD5_LANES; i += MD5_LANES) {
+            md5_first_words(keys + i, hashes);
+            for (size_t lane = 0; lane < MD5_LANES; lane++)
+                servers_out[i + lane] = ring->locate(ring->state, hashes[lane]);
+        }
+    }
+    for (; i < n; i++)
+        servers_out[i] = ring_locate(ring, keys[i].data, keys[i].len);
 }
 
 /* The first usable member, or RING_NONE. With most members usable it looks at one or two. */

@@ -6,6 +6,7 @@
 #ifndef RINGSIDE_ROUTING_RING_H
 #define RINGSIDE_ROUTING_RING_H
 
+#include "base/slice.h"
 #include "routing/hash.h"
 
 #include <stdbool.h>
@@ -52,6 +53,9 @@ void ring_destroy(struct ring **ring);
 
 /* The member that owns key (the hash tag already applied). Hot path: no allocation, no lock, no branch on n == 1. */
 uint32_t ring_locate(const struct ring *ring, const char *key, size_t len);
+
+/* The same for n keys at once. */
+void ring_locate_many(const struct ring *ring, const struct slice *keys, size_t n, uint32_t *servers_out);
 
 /*
  * The same, passing over members that are not usable: exactly the keys of these go elsewhere, each to where the

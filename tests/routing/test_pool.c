@@ -116,6 +116,33 @@ START_TEST(with_all_up_a_key_goes_to_its_owner)
 }
 END_TEST
 
+/* As one by one: all up, some down, with tags; and any number of keys. */
+START_TEST(many_keys_are_planned_as_each_is)
+{
+    for (int moves_on = 0; moves_on < 2; moves_on++) {
+        struct site site;
+        site_init(&site, name_of(_i), 5, moves_on, "{}");
+        for (size_t n = 0; n <= POOL_KEYS_MAX; n++) {
+            char texts[POOL_KEYS_MAX][80];
+            struct slice keys[POOL_KEYS_MAX + 1], given[POOL_KEYS_MAX + 1];
+            struct plan plans[POOL_KEYS_MAX];
+            for (size_t i = 0; i < n; i++) {
+                int len = snprintf(texts[i], sizeof texts[i], "%s%zu{t%zu}%.*s", i % 7 == 3 ? "{}" : "k", i * n, i,
+                                   (int)(i % 50), "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+                keys[i] = given[i] = slice_make(texts[i], (size_t)len);
+            }
+            set_down(&site, 2, n % 2);
+            pool_plan_many(&site.pool, given, n, plans);
+            for (size_t i = 0; i < n; i++) {
+                struct plan plan = pool_plan(&site.pool, keys[i]);
+                ck_assert(plan_is(&site, &plans[i], plan.outcome, plan.server));
+            }
+        }
+        site_fini(&site);
+    }
+}
+END_TEST
+
 /* ---- Some down ---- */
 
 START_TEST(without_moving_on_the_keys_of_a_server_that_is_down_are_held)
@@ -327,6 +354,7 @@ int main(void)
     TCase *tcase = tcase_create("pool");
     int names = count_names();
     tcase_add_loop_test(tcase, with_all_up_a_key_goes_to_its_owner, 0, names);
+    tcase_add_loop_test(tcase, many_keys_are_planned_as_each_is, 0, names);
     tcase_add_loop_test(tcase, without_moving_on_the_keys_of_a_server_that_is_down_are_held, 0, names);
     tcase_add_loop_test(tcase, moving_on_exactly_the_keys_of_those_that_are_down_move, 0, names);
     tcase_add_loop_test(tcase, back_up_it_gets_its_keys_again, 0, names);
