@@ -16,18 +16,34 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define KEY_ADVICE "1 to %d bytes, without spaces and control characters"
 
+/* --user goes before the file's word. config may be NULL, and is taken over; NULL: errors_out says why. */
+static struct config *take_user(struct config *config, const char *user, struct config_errors *errors_out)
+{
+    if (config == NULL || user == NULL)
+        return config;
+    free(config->user);
+    config->user = strdup(user);
+    if (config->user == NULL) {
+        errors_out->system_error = ENOMEM;
+        config_destroy(&config);
+    }
+    return config;
+}
+
 static struct config *load(void *context, struct config_errors *errors_out)
 {
     const struct options *options = context;
     if (options->config_path != NULL)
-        return config_load(options->config_path, errors_out);
-    return config_from_servers(options->servers, options->server_count, options->listens, options->listen_count,
-                               errors_out);
+        return take_user(config_load(options->config_path, errors_out), options->user, errors_out);
+    return take_user(config_from_servers(options->servers, options->server_count, options->listens,
+                                         options->listen_count, errors_out),
+                     options->user, errors_out);
 }
 
 /* What messages about the configuration begin with. */

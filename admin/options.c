@@ -20,7 +20,7 @@
 #endif
 
 static const struct command commands[] = {
-    {"", "-c FILE | --server H:P [--server H:P ...] [--listen ADDRESS ...]",
+    {"", "-c FILE | --server H:P [--server H:P ...] [--listen ADDRESS ...] [--user NAME]",
      "serve in the foreground, with a file, or without one: then one ketama pool", commands_serve},
     {"check", "check -c FILE", "check a configuration and print a summary", commands_check},
     {"route", "route -c FILE KEY...", "tell where each key goes, and why", commands_route},
@@ -31,7 +31,7 @@ static const struct command commands[] = {
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
-enum option_id { OPTION_CONFIG, OPTION_SERVER, OPTION_LISTEN, OPTION_KEYS };
+enum option_id { OPTION_CONFIG, OPTION_SERVER, OPTION_LISTEN, OPTION_USER, OPTION_KEYS };
 
 static const struct {
     enum option_id id;
@@ -45,6 +45,7 @@ static const struct {
      "a server: HOST:PORT, [V6]:PORT or unix:PATH; may be given more than once"},
     {OPTION_LISTEN, "-l", "--listen", "ADDRESS",
      "where clients connect: as a server is written; 127.0.0.1:11211 if not given"},
+    {OPTION_USER, "-u", "--user", "NAME", "whom to run as when started as root; goes before `user` in the file"},
     {OPTION_KEYS, "-k", "--keys", "FILE", "plan: the keys to look at, one a line; a million made-up ones if not given"},
 };
 #define OPTION_COUNT (sizeof option_table / sizeof option_table[0])
@@ -107,6 +108,13 @@ static int take_option(struct options *options, enum option_id id, const char *v
     case OPTION_SERVER:
         options->servers[options->server_count++] = value;
         return 0;
+    case OPTION_USER:
+        if (options->user != NULL)
+            return usage_error("--user is given twice", NULL);
+        if (value[0] == '\0')
+            return usage_error("a value is missing behind", "--user");
+        options->user = value;
+        return 0;
     case OPTION_KEYS:
         if (options->keys_path != NULL)
             return usage_error("--keys is given twice", NULL);
@@ -164,6 +172,8 @@ static int check_options(const struct options *options)
     const struct command *command = options->command;
     if (command->run == options_help || command->run == options_version)
         return 0;
+    if (options->user != NULL && command->run != commands_serve)
+        return usage_error("--user goes with serving alone", NULL);
     if (command->run == commands_plan)
         return check_plan_options(options);
     if (command->run == commands_passwd)

@@ -28,6 +28,7 @@ struct options {
     size_t server_count;
     const char **listens;
     size_t listen_count;
+    const char *user;      /* --user; NULL: not given */
     const char *keys_path; /* --keys; NULL: not given */
     const char **keys;     /* what stands behind the options: keys, plan's two files, passwd's file and name */
     size_t key_count;

@@ -1,11 +1,11 @@
 /*
  * Owns the table of the file's top level, and what the readers of listeners and pools share.
  *
- *     root -+- workers, limits, log   by the tables below
- *           +- listen                 bind_listen.c
- *           +- pools                  bind_pool.c
- *           +- route                  kept aside, and read last by bind_route.c: it names pools
- *           +- admin, users, access   refused
+ *     root -+- workers, user, limits, log   by the tables below
+ *           +- listen                       bind_listen.c
+ *           +- pools                        bind_pool.c
+ *           +- route                        kept aside, and read last by bind_route.c: it names pools
+ *           +- admin, users, access         refused
  *
  * What belongs to later versions of the language is known here and refused, and never passed over: a file that asks
  * for TLS must not be served in the clear.
@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static option_bind_fn keep_route;
+static option_bind_fn bind_user, keep_route;
 
 #define HOURS(n) ((n)*UINT64_C(3600000))
 #define KIB(n) ((n)*UINT64_C(1024))
@@ -70,6 +70,8 @@ const struct option_table log_table = {"`log`", log_options};
 static const struct option config_options[] = {
     {"workers", OPTION_AUTO, .offset = offsetof(struct config, workers), .min = 1, .max = 256, .initial = "auto",
      .restart = true},
+    {"user", OPTION_STRING, .offset = offsetof(struct config, user), .bind = bind_user, .restart = true,
+     .advice = "a user's name such as `nobody`"},
     {"listen", OPTION_PART, .bind = bind_listens, .advice = "a list such as `[127.0.0.1:11211]`"},
     {.name = "admin", .type = OPTION_LATER},
     {"limits", OPTION_GROUP, .table = &limits_table},
@@ -199,6 +201,14 @@ void bind_refuse_twins(struct binder *binder, struct bind_twin *twins, size_t co
 }
 
 /* ---- the file ---- */
+
+static void bind_user(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target)
+{
+    struct config *config = target;
+    struct slice text;
+    if (option_text(binder, option, value, &text) && bind_check_name(binder, "user", value, text))
+        config->user = option_copy(binder, text);
+}
 
 static void keep_route(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target)
 {

@@ -223,6 +223,7 @@ void config_destroy(struct config **config)
     }
     free(old->pools);
     free(old->listens);
+    free(old->user);
     free(old->path);
     free(old);
     *config = NULL;

@@ -75,6 +75,7 @@ enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 struct config {
     char *path;       /* the file, or NULL when it came from the command line */
     uint32_t workers; /* 0: one a CPU */
+    char *user;       /* whom to run as when started as root; NULL: not given */
     struct config_listen *listens;
     size_t listen_count;
     struct config_limits limits;

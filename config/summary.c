@@ -2,7 +2,7 @@
  * Owns the words of the summary. What can be said from an option table is said from it, so that a new option shows up
  * by itself.
  *
- *     workers auto
+ *     workers auto, user none
  *     listen 127.0.0.1:11211
  *     limits: clients 10000, item_size 1MiB, …
  *     log: level info, format text

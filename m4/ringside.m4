@@ -30,6 +30,24 @@ int main(void) { return 0; }]])],
   CFLAGS=$rs_saved_CFLAGS
 ])
 
+dnl RS_HARDEN(NAME, FLAGS, CONTRARY)
+dnl Adds FLAGS to RS_CFLAGS (those that begin with -f) and RS_LDFLAGS (the others) when the compiler takes them, and NAME
+dnl to hardening, unless the user's flags have one of CONTRARY (patterns, divided by |).
+AC_DEFUN([RS_HARDEN], [
+  AS_UNSET([rs_harden])
+  RS_LINK_FLAG([rs_harden], [$2])
+  AS_IF([test -n "$rs_harden"], [
+    for rs_word in $rs_harden; do
+      AS_CASE([$rs_word], [-f*], [RS_CFLAGS="$RS_CFLAGS $rs_word"], [RS_LDFLAGS="$RS_LDFLAGS $rs_word"])
+    done
+    rs_taken_back=
+    for rs_word in $CC $CFLAGS $LDFLAGS; do
+      AS_CASE([$rs_word], [$3], [rs_taken_back=yes])
+    done
+    AS_IF([test -z "$rs_taken_back"], [hardening="$hardening, $1"])
+  ])
+])
+
 dnl RS_LIBRARY(PREFIX, PKG-CONFIG-MODULE, DEBIAN-PACKAGE)
 dnl Sets PREFIX_CFLAGS, PREFIX_LIBS and PREFIX_VERSION, or stops and names the package.
 AC_DEFUN([RS_LIBRARY], [

@@ -10,6 +10,7 @@
 #include "config/snapshot.h"
 #include "pool/probe.h"
 #include "pool/resolve.h"
+#include "proxy/process.h"
 #include "proxy/sockets.h"
 #include "proxy/worker.h"
 
@@ -38,6 +39,7 @@ struct control {
     struct prober prober;
     struct registry registry;
     struct fleet fleet;
+    struct process_user user;
     struct snapshot *current;
     struct event *signal_events[SIGNAL_COUNT];
     control_load_fn *load;
@@ -144,12 +146,20 @@ static bool open_listeners(const struct config *from, const struct config *to, u
 
 /* ---- Publishing ---- */
 
+/* Whether the configuration holds what a core dump must not. */
+static bool has_secrets(const struct config *config)
+{
+    return config->user != NULL;
+}
+
 static void publish(struct control *control, struct snapshot *next, struct opened *opened)
 {
     struct fleet *fleet = &control->fleet;
     const struct config *old = control->current != NULL ? control->current->config : NULL;
     next->holders = fleet->count;
     snapshot_apply_health(next);
+    if (has_secrets(next->config))
+        process_protect_secrets();
     log_configure((enum log_level)next->config->log_level, next->config->log_format == CONFIG_LOG_JSON);
     for (unsigned w = 0; w < fleet->count; w++) {
         worker_post_snapshot(fleet->workers[w], next);
@@ -328,8 +338,7 @@ static void raise_descriptors(const struct snapshot *snapshot, unsigned workers)
     if (limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < wanted)
+    if ((setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0) || limit.rlim_cur < wanted)
         log_warning("few_descriptors",
                     "limits.clients and the servers need %llu open files, but only %llu are allowed: raise the limit "
                     "(ulimit -n, LimitNOFILE=) or lower limits.clients",
@@ -385,6 +394,32 @@ static int control_init(struct control *control, const struct config *config)
     return create_workers(control);
 }
 
+/* Opens what may need root, and gives root up. false: *error_out says why, and nothing is open. */
+static bool open_and_become(struct control *control, const struct config *config, struct opened *opened,
+                            struct text *error_out)
+{
+    const struct process_user *user = &control->user;
+    if (!open_listeners(NULL, config, control->fleet.count, opened, error_out))
+        return false;
+    for (size_t i = 0; user->changes && i < opened->count; i++) {
+        if (sockets_give(opened->listens[i], user->uid, user->gid, error_out) != 0)
+            goto failed;
+    }
+    if (process_become(user, error_out) != 0)
+        goto failed;
+    if (user->changes)
+        log_info("user_changed", "runs as user %s from now on: uid %lu, gid %lu", user->name, (unsigned long)user->uid,
+                 (unsigned long)user->gid);
+    else if (process_is_root() && config->user == NULL)
+        log_warning("running_as_root", "runs as root, which it does not need: set `user` in the configuration, or "
+                                       "start it with --user NAME or as another user");
+    return true;
+
+failed:
+    opened_close(opened);
+    return false;
+}
+
 /* Everything from the configuration (taken over) to serving. 0, or -1 after saying why. */
 static int control_start(struct control *control, struct config *config)
 {
@@ -399,13 +434,14 @@ static int control_start(struct control *control, struct config *config)
         goto done;
     }
     raise_descriptors(first, control->fleet.count);
-    if (!open_listeners(NULL, first->config, control->fleet.count, &opened, &error)) {
+    /* Signals first: whoever sees the sockets may send one. It waits for the loop. */
+    if (catch_signals(control) != 0 || !open_and_become(control, first->config, &opened, &error)) {
         log_error("start_failed", "%s", error.data != NULL ? error.data : "out of memory");
         snapshot_destroy(&first, &control->registry);
         goto done;
     }
     publish(control, first, &opened);
-    if (catch_signals(control) != 0 || start_workers(control) != 0) {
+    if (start_workers(control) != 0) {
         log_error("start_failed", "the threads could not be started: %s", strerror(errno));
         goto done;
     }
@@ -441,6 +477,22 @@ static void control_fini(struct control *control)
     loop_fini(&control->loop);
 }
 
+/* What comes before the first thread: whom to run as, and nothing more than that. 0, or -1 after saying why. */
+static int settle_rights(struct control *control, const struct config *config)
+{
+    struct text error;
+    text_init(&error);
+    int result = process_find_user(config->user, &control->user, &error);
+    if (result != 0) {
+        log_error("start_failed", "%s", error.data != NULL ? error.data : "out of memory");
+    } else if (process_forbid_gains() != 0) {
+        log_error("start_failed", "the system refused PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
+        result = -1;
+    }
+    text_fini(&error);
+    return result;
+}
+
 int control_run(struct config **config, control_load_fn *load, void *load_context)
 {
     struct config *c = *config;
@@ -449,6 +501,10 @@ int control_run(struct config **config, control_load_fn *load, void *load_contex
     control.load = load;
     control.load_context = load_context;
     log_configure((enum log_level)c->log_level, c->log_format == CONFIG_LOG_JSON);
+    if (settle_rights(&control, c) != 0) {
+        config_destroy(&c);
+        return EXIT_SYSTEM;
+    }
     if (control_init(&control, c) != 0) {
         log_error("start_failed", "the system refused what Ringside needs to start: %s", strerror(errno));
         config_destroy(&c);

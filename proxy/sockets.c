@@ -232,6 +232,26 @@ int sockets_open(const struct config_listen *config, int *fds_out, unsigned coun
     return open_tcp(config, fds_out, count, bound_out, error_out);
 }
 
+/*
+ * The file is held before it is looked at: whoever may write to the directory cannot put another one in its place, and
+ * have that given away.
+ */
+int sockets_give(const struct config_listen *config, uid_t uid, gid_t gid, struct text *error_out)
+{
+    if (!config->address.is_unix)
+        return 0;
+    struct stat there;
+    int fd = open(config->address.host, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int error = fd < 0 || fstat(fd, &there) != 0 ? errno : 0;
+    if (error == 0 && (!S_ISSOCK(there.st_mode) || there.st_nlink != 1 || there.st_uid != geteuid()))
+        error = EEXIST;
+    if (error == 0 && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) != 0)
+        error = errno;
+    if (fd >= 0)
+        close(fd);
+    return error == 0 ? 0 : report(error_out, config, error);
+}
+
 void sockets_remove(const struct config_listen *config)
 {
     if (config->address.is_unix)

@@ -18,6 +18,12 @@
 int sockets_open(const struct config_listen *config, int *fds_out, unsigned count, struct text *bound_out,
                  struct text *error_out);
 
+/*
+ * Gives a Unix socket's file to a user; nothing for others. To be called as root, on what sockets_open has opened. 0, or
+ * -1 with a sentence in *error_out.
+ */
+int sockets_give(const struct config_listen *config, uid_t uid, gid_t gid, struct text *error_out);
+
 /* Removes a Unix socket's file; nothing for others. */
 void sockets_remove(const struct config_listen *config);
 

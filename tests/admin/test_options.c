@@ -120,6 +120,18 @@ START_TEST(servers_and_listeners_in_order)
 }
 END_TEST
 
+START_TEST(a_user_in_every_way)
+{
+    static const char *const ways[][2] = {{"-u", "nobody"}, {"--user", "nobody"}, {"--user=nobody", NULL}};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct line line;
+        PARSE_GOOD(&line, "--server", "a", ways[i][0], ways[i][1]);
+        ck_assert_str_eq(line.options.user, "nobody");
+        options_fini(&line.options);
+    }
+}
+END_TEST
+
 START_TEST(commands_by_name)
 {
     static const struct {
@@ -209,6 +221,8 @@ START_TEST(wrong_lines_are_told)
         {{"--listen"}, "a value is missing behind `--listen`"},
         {{"plan", "a", "b", "-k"}, "a value is missing behind `-k`"},
         {{"plan", "a", "b", "--keys"}, "a value is missing behind `--keys`"},
+        {{"-c", "x", "-u"}, "a value is missing behind `-u`"},
+        {{"-c", "x", "--user="}, "a value is missing behind `--user`"},
         {{"--nonsense"}, "unknown option `--nonsense`"},
         {{"-x"}, "unknown option `-x`"},
         {{"-cx.yaml"}, "unknown option `-cx.yaml`"},
@@ -228,6 +242,9 @@ START_TEST(wrong_lines_are_told)
         {{"-c", "x", "--server", "a"}, "-c goes without --server and --listen"},
         {{"-c", "x", "-l", "a"}, "-c goes without --server and --listen"},
         {{"route", "-c", "x", "--server", "a", "k"}, "-c goes without --server and --listen"},
+        {{"-c", "x", "-u", "a", "--user=b"}, "--user is given twice"},
+        {{"check", "-c", "x", "-u", "a"}, "--user goes with serving alone"},
+        {{"plan", "a", "b", "--user", "c"}, "--user goes with serving alone"},
         {{"-c", "x", "--keys", "f"}, "--keys goes with plan alone"},
         {{"route", "-c", "x", "k", "--keys", "f"}, "--keys goes with plan alone"},
         {{"check"}, "-c FILE is missing"},
@@ -318,6 +335,7 @@ START_TEST(help_tells_all)
         "  -c, --config FILE\n",
         "  -s, --server H:P\n",
         "  -l, --listen ADDRESS\n",
+        "  -u, --user NAME\n",
         "  -k, --keys FILE\n",
         "Signals: HUP",
         "Exit status: 0",
@@ -347,6 +365,7 @@ int main(void)
     TCase *tcase = tcase_create("options");
     tcase_add_test(tcase, the_configuration_in_every_way);
     tcase_add_test(tcase, servers_and_listeners_in_order);
+    tcase_add_test(tcase, a_user_in_every_way);
     tcase_add_test(tcase, commands_by_name);
     tcase_add_test(tcase, keys_stand_before_and_behind_the_options);
     tcase_add_test(tcase, behind_two_dashes_all_are_keys);

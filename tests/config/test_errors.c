@@ -20,7 +20,8 @@ static const struct {
      "limits: {client: 1, speed: 1}\n"
      "log: {lvl: info, levels: info}\n",
      "1:1: unknown key `lisen`; did you mean `listen`?\n"
-     "2:1: unknown key `flux`; the keys of the file are `workers`, `listen`, `limits`, `log`, `pools`, `route`\n"
+     "2:1: unknown key `flux`; the keys of the file are `workers`, `user`, `listen`, `limits`, `log`, `pools`, "
+     "`route`\n"
      "4:24: unknown key `tiemout`; did you mean `timeout`?\n"
      "4:37: unknown key `helth`; did you mean `health`?\n"
      "4:48: unknown key `frobnicate`; the keys of a pool are `servers`, `distribution`, `hash`, `hash_tag`, "
@@ -39,6 +40,10 @@ static const struct {
      "1:40: unknown key `port`; the keys of a listener are `address`, `mode`, `deny`\n"
      "4:28: unknown key `wieght`; did you mean `weight`?\n"
      "4:39: unknown key `zone`; the keys of a server are `address`, `name`, `weight`\n"},
+    {"wrong users", "user: [nobody]\npools: {main: {servers: [a]}}\n",
+     "1:7: `user`: found a list; write a user's name such as `nobody`\n"},
+    {"users that are no name", "user: \"no body\"\npools: {main: {servers: [a]}}\n",
+     "1:7: user name `no body` has a space or a control character in it\n"},
     {"wrong kinds",
      "workers: [2]\n"
      "listen: 127.0.0.1:11211\n"

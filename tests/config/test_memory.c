@@ -108,6 +108,7 @@ static bool disarm(void)
 }
 
 static const char good[] =
+    "user: nobody\n"
     "listen: [127.0.0.1:1, {address: 'unix:x', mode: '0660', deny: [flush_all]}]\n"
     "pools:\n"
     "  a: &a {servers: [&x 10.0.0.1, {address: b, name: c, weight: 2}, '[::1]'], hash_tag: '{}'}\n"

@@ -19,7 +19,7 @@ START_TEST(the_summary_says_all)
     config_summary(config, &text);
     ck_assert_str_eq(
         text.data,
-        "workers auto\n"
+        "workers auto, user none\n"
         "listen 127.0.0.1:1\n"
         "listen unix:/x, mode 0666, deny flush_all get\n"
         "limits: clients 10000, item_size 1536KiB, memory 512MiB, pipeline 1024, idle 90s, stall 1m, drain 1500ms\n"
@@ -85,6 +85,8 @@ static const struct {
     {POOL, "workers: 2\nlimits: {memory: 1GiB, idle: 1m}\nlog: {level: error}\n" POOL,
      "workers auto -> 2 (takes effect at a restart); limits.memory 512MiB -> 1GiB; limits.idle 0s -> 1m; "
      "log.level info -> error"},
+    {"user: a\n" POOL, "user: b\n" POOL, "user a -> b (takes effect at a restart)"},
+    {"user: a\n" POOL, POOL, "user a -> none (takes effect at a restart)"},
 };
 
 START_TEST(a_change_is_told)

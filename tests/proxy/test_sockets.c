@@ -438,6 +438,42 @@ START_TEST(remove_is_for_unix_sockets)
 }
 END_TEST
 
+/* As root, a Unix socket is given away, and nothing that somebody put in its place. */
+START_TEST(a_unix_socket_is_given_to_a_user)
+{
+    struct place place, tcp;
+    struct stat there;
+    struct text error;
+    int fds[1];
+    char bound[FOLDER_PATH_MAX], twin[FOLDER_PATH_MAX];
+    if (geteuid() != 0)
+        return;
+    text_init(&error);
+    place_tcp(&tcp, "127.0.0.1", 0);
+    ck_assert_int_eq(sockets_give(&tcp.listen, 12345, 54321, &error), 0);
+    place_unix(&place, "given", 0750);
+    expect_open(&place, fds, 1, bound);
+    ck_assert_int_eq(sockets_give(&place.listen, 12345, 54321, &error), 0);
+    ck_assert_uint_eq(error.len, 0);
+    ck_assert_int_eq(lstat(place.host, &there), 0);
+    ck_assert(there.st_uid == 12345 && there.st_gid == 54321 && (there.st_mode & 07777) == 0750);
+    /* not root's */
+    ck_assert_int_eq(sockets_give(&place.listen, 0, 0, &error), -1);
+    /* not there alone */
+    folder_join("twin", twin);
+    ck_assert_int_eq(lchown(place.host, 0, 0) | link(place.host, twin), 0);
+    ck_assert_int_eq(sockets_give(&place.listen, 12345, 54321, &error), -1);
+    /* no socket */
+    ck_assert_int_eq(unlink(place.host) | symlink(twin, place.host), 0);
+    ck_assert_int_eq(sockets_give(&place.listen, 12345, 54321, &error), -1);
+    ck_assert_int_eq(lstat(twin, &there), 0);
+    ck_assert_uint_eq(there.st_uid, 0);
+    ck_assert_ptr_nonnull(strstr(error.data, "what stands there is no socket"));
+    text_fini(&error);
+    close_all(fds, 1);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("sockets");
@@ -457,5 +493,6 @@ int main(void)
     tcase_add_test(tcase, a_folder_that_is_not_there_is_told);
     tcase_add_test(tcase, descriptors_run_out);
     tcase_add_test(tcase, remove_is_for_unix_sockets);
+    tcase_add_test(tcase, a_unix_socket_is_given_to_a_user);
     return suite_run("proxy/sockets", tcase);
 }
