@@ -24,6 +24,7 @@ def pytest_configure(config):
         config.option.basetemp = tempfile.mkdtemp(prefix="ringside-tests-")
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
     config.addinivalue_line("markers", "sanitize: worth running against a build with sanitizers")
+    config.addinivalue_line("markers", "binary: a client that speaks the binary protocol")
     config.addinivalue_line("markers", "slow: takes more than some seconds")
     # A test run that is told to end ends its processes, and removes its folders.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("told to end", returncode=1))

@@ -1,27 +1,68 @@
 """
-Real clients, from Debian's packages, against Ringside over three servers. Each program in clients/ checks all that it
-gets, and ends with "ok". It is run against a memcached first, so that a failure is Ringside's.
+Real clients, each in its own language, against Ringside over three servers. Each program in clients/ asks for all of
+CHECKS that its library can do, compares what it gets, and prints "NAME: ok" for each check that held; when one does
+not, it says why and ends. It is run against a memcached too, so that a failure can be told from the library's own.
+
+    PROGRAM HOST PORT PROTOCOL        PROTOCOL is ascii or binary
+
+The libraries are Debian's packages, and for node those of clients/node/package-lock.json, which tests/run installs.
 """
 
+import contextlib
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from harness import DEADLINE_S, split_address
+from harness import DEADLINE_S, ROOT, split_address
 
 CLIENTS = Path(__file__).resolve().parent / "clients"
+NODE_MODULES = os.environ.get("NODE_PATH") or str(ROOT / "build" / "test" / "node" / "node_modules")
+SPYMEMCACHED = "/usr/share/java/spymemcached.jar"
+GOCODE = "/usr/share/gocode"
+
+# Whether Ringside speaks the binary protocol to its clients. Without it, the binary programs are proven against
+# memcached alone.
+BINARY_THROUGH_RINGSIDE = False
+
+# What every program asks, of a server that was empty.
+CHECKS = {
+    "set": "200 keys (500 in some) are set and read back one by one; a key that was not set is a miss",
+    "multi": "one get of these, and of as many that are absent: each value under its own key, and none too many",
+    "add": "stored, and refused the second time",
+    "replace": "of a key; refused for one that is not there",
+    "append": "to a value; refused for a key that is not there",
+    "prepend": "to a value, read back whole",
+    "cas": "gets, cas; refused the second time, with the same unique number",
+    "count": "incr, decr, decr stops at 0; what is not there is not counted, or takes its first value",
+    "delete": "once; the second time not found",
+    "touch": "of a key; not found for one that is not there",
+    "gat": "the value, with a new expiry time; a miss for one that is not there",
+    "bytes": "an empty value, CR LF, lines that look like replies, and every byte there is",
+    "large": "900 000 bytes on the wire, of every value",
+    "flags": "numbers and structures, or the flags themselves, come back as they were",
+    "noreply": "200 sets and a delete that no reply is awaited for, then read back",
+    "expiry": "a key of one second becomes a miss within 10 s; one of 1000 s stays",
+    "version": "a version of memcached",
+    "stats": "more items are counted than were set",
+    "flush": "then all keys are misses",
+}
 
 
 def compile_client(directory, name, *flags):
     """A C client to a program in directory."""
     target = directory / name
-    command = ["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-g", str(CLIENTS / (name + ".c")), "-o",
-               str(target), *flags]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return build(["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-g", str(CLIENTS / (name + ".c")), "-o",
+                  str(target), *flags], [str(target)])
+
+
+def build(command, program, **environment):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **environment})
     assert done.returncode == 0, done.stdout.decode()
-    return [str(target)]
+    return program
 
 
 def apr_flags():
@@ -32,31 +73,124 @@ def apr_flags():
     return words
 
 
-PROGRAMS = {
-    "libmemcached": lambda directory: compile_client(directory, "libmemcached_client", "-lmemcached"),
-    "apr_memcache": lambda directory: compile_client(directory, "apr_client", *apr_flags()),
-    "php-memcached": lambda directory: ["php", str(CLIENTS / "memcached_client.php")],
-    "cache-memcached-fast": lambda directory: ["perl", str(CLIENTS / "fast_client.pl")],
-    "pymemcache": lambda directory: [sys.executable, str(CLIENTS / "pymemcache_client.py")],
-    "pylibmc": lambda directory: [sys.executable, str(CLIENTS / "pylibmc_client.py")],
+def gomemcache(directory):
+    need("go", "golang-go")
+    need(GOCODE + "/src/github.com/bradfitz/gomemcache", "golang-github-bradfitz-gomemcache-dev")
+    target = str(directory / "gomemcache_client")
+    return build(["go", "build", "-o", target, str(CLIENTS / "gomemcache_client.go")], [target], GOPATH=GOCODE,
+                 GO111MODULE="off", GOFLAGS="", GOTOOLCHAIN="local", GOCACHE=str(directory / "go-cache"))
+
+
+def spymemcached(directory):
+    need("javac", "default-jdk-headless")
+    need(SPYMEMCACHED, "libspymemcached-java")
+    return build(["javac", "-cp", SPYMEMCACHED, "-d", str(directory), str(CLIENTS / "SpyClient.java")],
+                 ["java", "-cp", "%s:%s" % (SPYMEMCACHED, directory), "SpyClient"])
+
+
+def node(name):
+    need("node", "nodejs")
+    environment = {**os.environ, "NODE_PATH": NODE_MODULES}
+    found = subprocess.run(["node", "-e", "require('%s')" % name], stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, env=environment)
+    if found.returncode != 0:
+        pytest.skip("the npm package %s is not in %s: tests/run installs it, where there is an npm and a registry" %
+                    (name, NODE_MODULES))
+    return ["env", "NODE_PATH=" + NODE_MODULES, "node", str(CLIENTS / "node" / (name + "_client.js"))]
+
+
+def script(interpreter, package, name):
+    need(interpreter, package)
+    return [interpreter, str(CLIENTS / name)]
+
+
+def need(what, package):
+    """A program or a path that a Debian package brings. In CI its want is a failure."""
+    if not shutil.which(what) and not Path(what).exists():
+        reason = "%s is missing: install %s" % (what, package)
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+# name: (how to get the command, the checks that the library has no call for, or none that can be relied on)
+ASCII = {
+    "libmemcached": (lambda directory: compile_client(directory, "libmemcached_client", "-lmemcached"), {"gat"}),
+    "apr_memcache": (lambda directory: compile_client(directory, "apr_client", *apr_flags()),
+                     {"append", "prepend", "cas", "touch", "gat", "noreply", "flush"}),
+    "php-memcached": (lambda _: script("php", "php-cli", "memcached_client.php"), {"gat"}),
+    "cache-memcached-fast": (lambda _: script("perl", "perl", "fast_client.pl"), {"stats"}),
+    "cache-memcached": (lambda _: script("perl", "perl", "memcached_client.pl"),
+                        {"cas", "touch", "gat", "noreply", "version"}),
+    "pymemcache": (lambda _: script(sys.executable, "python3", "pymemcache_client.py"), {"gat"}),
+    "pylibmc": (lambda _: script(sys.executable, "python3", "pylibmc_client.py"), {"gat", "version"}),
+    "python-memcached": (lambda _: script(sys.executable, "python3", "memcache_client.py"), {"gat", "version"}),
+    "gomemcache": (gomemcache, {"append", "prepend", "gat", "noreply", "version", "stats"}),
+    "spymemcached": (spymemcached, {"gat", "noreply"}),
+    "node-memcached": (lambda _: node("memcached"), {"gat", "noreply"}),
+}
+BINARY = {
+    "libmemcached": (ASCII["libmemcached"][0], {"gat"}),
+    "php-memcached": (ASCII["php-memcached"][0], {"gat"}),
+    "pylibmc": (ASCII["pylibmc"][0], {"gat", "version"}),
+    "spymemcached": (spymemcached, {"noreply"}),
+    "dalli": (lambda _: script("ruby", "ruby", "dalli_client.rb"), set()),
+    "memjs": (lambda _: node("memjs"), {"multi", "prepend", "cas", "gat", "noreply", "version"}),
 }
 
 
-def run(program, address):
+@contextlib.contextmanager
+def started(program, address, protocol):
+    """The program under way, its output together on stdout. It is ended with the block."""
     host, port = split_address(address)[1]
-    done = subprocess.run(program + [host, str(port)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=4 * DEADLINE_S)
-    return done.returncode, done.stdout.decode("utf-8", "replace")
+    process = subprocess.Popen(program + [host, str(port), protocol], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def assert_passed(where, process, lacks):
+    """The program ends well, and has printed all of CHECKS but those that its library lacks, and nothing else."""
+    lines = process.communicate(timeout=4 * DEADLINE_S)[0].decode("utf-8", "replace").splitlines()
+    held = {line[:-len(": ok")] for line in lines if line.endswith(": ok")}
+    assert process.returncode == 0, "%s it ended with %d, after %s:\n%s" % (
+        where, process.returncode, ", ".join(sorted(held)) or "nothing", "\n".join(lines))
+    assert lacks <= set(CHECKS) and held == set(CHECKS) - lacks and len(lines) == len(held), \
+        "%s: without %s; printed:\n%s" % (where, sorted(set(CHECKS) - lacks - held), "\n".join(lines))
+
+
+def run_both(lab, program, lacks, protocol):
+    """The program against a memcached and against Ringside over three, at the same time."""
+    servers = lab.memcacheds(3)
+    ringside = lab.ringside(servers=servers)
+    with started(program, lab.memcached().address, protocol) as direct, \
+            started(program, ringside.address, protocol) as through:
+        assert_passed("against memcached", direct, lacks)
+        assert_passed("through Ringside", through, lacks)
+    assert all(server.stat("cmd_set") > 0 for server in servers), "not every server was asked"
+    lab.wire(ringside).in_step()
 
 
 @pytest.mark.sanitize
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", ASCII)
 def test_client(lab, tmp_path, name):
-    program = PROGRAMS[name](tmp_path)
-    assert run(program, lab.memcached().address) == (0, "ok\n"), "against memcached itself"
-    ringside = lab.ringside(servers=lab.memcacheds(3))
-    assert run(program, ringside.address) == (0, "ok\n")
-    lab.wire(ringside).in_step()
+    make, lacks = ASCII[name]
+    run_both(lab, make(tmp_path), lacks, "ascii")
+
+
+@pytest.mark.binary
+@pytest.mark.parametrize("name", BINARY)
+def test_binary_client(lab, tmp_path, name):
+    make, lacks = BINARY[name]
+    program = make(tmp_path)
+    if BINARY_THROUGH_RINGSIDE:
+        run_both(lab, program, lacks, "binary")
+    else:
+        with started(program, lab.memcached().address, "binary") as direct:
+            assert_passed("against memcached", direct, lacks)
 
 
 def test_memccapable_finds_the_text_protocol_whole(lab):

@@ -1,18 +1,21 @@
 /*
- * libmemcached's C interface against a server: every text command that it has, values checked against their keys.
- * Arguments: host, port. Prints what went wrong, and exits with 1; or "ok".
+ * libmemcached's C interface against a server: every command that it has, values checked against their keys.
+ * Arguments: host, port, protocol (ascii or binary). Prints a line for each check that held (see CHECKS in
+ * ../test_clients.py), or what went wrong, and exits with 1.
  */
 #include "verdict.h"
 
 #include <libmemcached/memcached.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
-static memcached_st *connect_to(const char *host, const char *port)
+static memcached_st *connect_to(const char *host, const char *port, bool binary)
 {
     memcached_st *client = memcached_create(NULL);
     CHECK(client != NULL, "out of memory");
     CHECK(memcached_server_add(client, host, (in_port_t)atoi(port)) == MEMCACHED_SUCCESS, "%s:%s", host, port);
+    memcached_behavior_set(client, MEMCACHED_BEHAVIOR_BINARY_PROTOCOL, binary);
     memcached_behavior_set(client, MEMCACHED_BEHAVIOR_SUPPORT_CAS, 1);
     memcached_behavior_set(client, MEMCACHED_BEHAVIOR_TCP_NODELAY, 1);
     memcached_behavior_set(client, MEMCACHED_BEHAVIOR_POLL_TIMEOUT, 90000);
@@ -72,8 +75,9 @@ static void get_many(memcached_st *client)
     int count = 0;
     while ((result = memcached_fetch_result(client, NULL, &status)) != NULL) {
         int i = -1;
-        CHECK(sscanf(memcached_result_key_value(result), "client:key:%d", &i) == 1 && i >= 0 && i < KEY_COUNT,
-              "a key nobody asked for");
+        char key[KEY_SIZE]; /* The library does not end it with a NUL. */
+        snprintf(key, sizeof key, "%.*s", (int)memcached_result_key_length(result), memcached_result_key_value(result));
+        CHECK(sscanf(key, "client:key:%d", &i) == 1 && i >= 0 && i < KEY_COUNT, "a key nobody asked for");
         size_t len = make_value(i, value, sizeof value);
         CHECK(memcached_result_length(result) == len && memcmp(memcached_result_value(result), value, len) == 0,
               "the wrong value for key %d", i);
@@ -85,22 +89,31 @@ static void get_many(memcached_st *client)
     CHECK(count == KEY_COUNT, "%d keys of %d", count, KEY_COUNT);
 }
 
-static void change(memcached_st *client)
+static void change(memcached_st *client, bool binary)
 {
+    /* The binary protocol tells more about why. */
+    memcached_return_t there = binary ? MEMCACHED_DATA_EXISTS : MEMCACHED_NOTSTORED;
+    memcached_return_t absent = binary ? MEMCACHED_NOTFOUND : MEMCACHED_NOTSTORED;
     expect(client, memcached_add(client, "a", 1, "1", 1, 0, 0), MEMCACHED_SUCCESS, "add");
-    expect(client, memcached_add(client, "a", 1, "2", 1, 0, 0), MEMCACHED_NOTSTORED, "add again");
+    expect(client, memcached_add(client, "a", 1, "2", 1, 0, 0), there, "add again");
+    passed("add");
     expect(client, memcached_replace(client, "a", 1, "mid", 3, 0, 0), MEMCACHED_SUCCESS, "replace");
-    expect(client, memcached_replace(client, "none", 4, "x", 1, 0, 0), MEMCACHED_NOTSTORED, "replace of nothing");
+    expect(client, memcached_replace(client, "none", 4, "x", 1, 0, 0), absent, "replace of nothing");
+    passed("replace");
     expect(client, memcached_append(client, "a", 1, "-end", 4, 0, 0), MEMCACHED_SUCCESS, "append");
     expect(client, memcached_prepend(client, "a", 1, "start-", 6, 0, 0), MEMCACHED_SUCCESS, "prepend");
     expect_value(client, "a", "start-mid-end", 13, 0);
     expect(client, memcached_append(client, "none", 4, "x", 1, 0, 0), MEMCACHED_NOTSTORED, "append to nothing");
+    passed("append");
+    passed("prepend");
     expect(client, memcached_touch(client, "a", 1, 1000), MEMCACHED_SUCCESS, "touch");
     expect(client, memcached_touch(client, "none", 4, 1000), MEMCACHED_NOTFOUND, "touch of nothing");
+    passed("touch");
     expect(client, memcached_exist(client, "a", 1), MEMCACHED_SUCCESS, "exist");
     expect(client, memcached_delete(client, "a", 1, 0), MEMCACHED_SUCCESS, "delete");
     expect(client, memcached_delete(client, "a", 1, 0), MEMCACHED_NOTFOUND, "delete again");
     expect(client, memcached_exist(client, "a", 1), MEMCACHED_NOTFOUND, "exist after delete");
+    passed("delete");
 }
 
 static void count(memcached_st *client)
@@ -112,8 +125,11 @@ static void count(memcached_st *client)
     CHECK(now == 15, "%llu", (unsigned long long)now);
     expect(client, memcached_decrement(client, "n", 1, 14, &now), MEMCACHED_SUCCESS, "decr");
     CHECK(now == 1, "%llu", (unsigned long long)now);
+    expect(client, memcached_decrement(client, "n", 1, 14, &now), MEMCACHED_SUCCESS, "decr below 0");
+    CHECK(now == 0, "%llu", (unsigned long long)now);
     expect(client, memcached_set(client, "n", 1, "text", 4, 0, 0), MEMCACHED_SUCCESS, "set");
     CHECK(memcached_increment(client, "n", 1, 5, &now) != MEMCACHED_SUCCESS, "text was counted");
+    passed("count");
 }
 
 static uint64_t cas_of(memcached_st *client, const char *key)
@@ -137,16 +153,30 @@ static void compare_and_swap(memcached_st *client)
     expect(client, memcached_cas(client, "c", 1, "three", 5, 0, 0, cas), MEMCACHED_DATA_EXISTS, "cas again");
     expect_value(client, "c", "two", 3, 0);
     expect(client, memcached_cas(client, "none", 4, "x", 1, 0, 0, cas), MEMCACHED_NOTFOUND, "cas of nothing");
+    passed("cas");
 }
 
-static void large_and_empty(memcached_st *client)
+/* A value that is stored and read back. */
+static void keep(memcached_st *client, const char *value, size_t len, uint32_t flags)
+{
+    expect(client, memcached_set(client, "kept", 4, value, len, 0, flags), MEMCACHED_SUCCESS, "set");
+    expect_value(client, "kept", value, len, flags);
+}
+
+static void bytes_and_flags(memcached_st *client)
 {
     static char large[LARGE_SIZE];
     make_large(large, sizeof large);
-    expect(client, memcached_set(client, "large", 5, large, sizeof large, 0, 9), MEMCACHED_SUCCESS, "large");
-    expect_value(client, "large", large, sizeof large, 9);
-    expect(client, memcached_set(client, "empty", 5, "", 0, 0, 1), MEMCACHED_SUCCESS, "empty");
-    expect_value(client, "empty", "", 0, 1);
+    keep(client, "", 0, 0);
+    keep(client, "\r\n", 2, 0);
+    keep(client, "\r\nEND\r\n", 7, 0);
+    keep(client, "VALUE kept 0 1\r\n", 16, 0);
+    keep(client, large, 256, 0);
+    passed("bytes");
+    keep(client, large, sizeof large, 9);
+    passed("large");
+    keep(client, "x", 1, UINT32_MAX);
+    passed("flags");
 }
 
 static void set_quietly(memcached_st *client, int i)
@@ -179,36 +209,55 @@ static void quietly(memcached_st *client, memcached_behavior_t how)
     memcached_behavior_set(client, how, 0);
 }
 
+static void expiry(memcached_st *client)
+{
+    int tries = 0;
+    while (memcached_exist(client, "brief", 5) != MEMCACHED_NOTFOUND)
+        pause_for_expiry(&tries);
+    expect_value(client, "long", "long", 4, 0);
+    passed("expiry");
+}
+
 static void about_the_server(memcached_st *client)
 {
     expect(client, memcached_version(client), MEMCACHED_SUCCESS, "version");
     CHECK(memcached_server_major_version(memcached_server_instance_by_position(client, 0)) == 1, "version");
+    passed("version");
     memcached_return_t status;
     memcached_stat_st *stats = memcached_stat(client, NULL, &status);
     CHECK(stats != NULL && memcached_success(status), "stat: %s", memcached_strerror(client, status));
+    CHECK(stats->curr_items > KEY_COUNT, "%lu items", stats->curr_items);
+    passed("stats");
     memcached_stat_free(client, stats);
     expect(client, memcached_verbosity(client, 0), MEMCACHED_SUCCESS, "verbosity");
     expect(client, memcached_flush(client, 0), MEMCACHED_SUCCESS, "flush");
     expect(client, memcached_exist(client, "client:key:1", 12), MEMCACHED_NOTFOUND, "exist after flush");
+    passed("flush");
 }
 
 int main(int argc, char **argv)
 {
-    CHECK(argc == 3, "HOST PORT");
-    memcached_st *client = connect_to(argv[1], argv[2]);
+    CHECK(argc == 4, "HOST PORT PROTOCOL");
+    bool binary = strcmp(argv[3], "binary") == 0;
+    memcached_st *client = connect_to(argv[1], argv[2], binary);
+    expect(client, memcached_set(client, "brief", 5, "brief", 5, 1, 0), MEMCACHED_SUCCESS, "set");
+    expect(client, memcached_set(client, "long", 4, "long", 4, 1000, 0), MEMCACHED_SUCCESS, "set");
     store_all(client);
     get_each(client);
+    passed("set");
     get_many(client);
-    change(client);
+    passed("multi");
+    change(client, binary);
     count(client);
     compare_and_swap(client);
-    large_and_empty(client);
+    bytes_and_flags(client);
     quietly(client, MEMCACHED_BEHAVIOR_NOREPLY);
     quietly(client, MEMCACHED_BEHAVIOR_BUFFER_REQUESTS);
+    passed("noreply");
     get_many(client);
+    expiry(client);
     about_the_server(client);
     memcached_quit(client);
     memcached_free(client);
-    printf("ok\n");
     return 0;
 }

@@ -1,5 +1,6 @@
 /*
- * What the client programs share: a check that ends the program with a message, and values that name their key.
+ * What the client programs share: a check that ends the program with a message, the line of one that held, and values
+ * that name their key.
  */
 #ifndef RINGSIDE_TESTS_VERDICT_H
 #define RINGSIDE_TESTS_VERDICT_H
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define KEY_COUNT 500
 #define KEY_SIZE 64
@@ -23,6 +25,21 @@
             exit(1);                                               \
         }                                                          \
     } while (0)
+
+/* Says that a check of CHECKS in ../test_clients.py held. */
+static inline void passed(const char *name)
+{
+    printf("%s: ok\n", name);
+    fflush(stdout);
+}
+
+/* A tenth of a second, for as long as ten seconds. tries counts them. */
+static inline void pause_for_expiry(int *tries)
+{
+    struct timespec tenth = {.tv_nsec = 100000000};
+    CHECK(++*tries <= 100, "it does not expire");
+    nanosleep(&tenth, NULL);
+}
 
 /* The i-th key. Returns its length. */
 static inline size_t make_key(int i, char key[KEY_SIZE])
