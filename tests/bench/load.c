@@ -8,6 +8,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +22,9 @@
 
 #define EVENTS 512
 #define LINGER_NS UINT64_C(10000000000)
-#define BULK_PAUSE_NS 50000
 #define BULK_WAIT_NS 2000000
+#define PRELOAD_BATCH 64
+#define IDLE_BATCH 64
 
 const char *const kind_names[KIND_COUNT] = {"get", "set", "multi", "mg", "ms"};
 
@@ -43,10 +46,11 @@ static void usage(void)
           "  --mix get=90,set=10      kinds: get set multi mg ms\n"
           "  --zipf EXPONENT          0: uniform\n"
           "  --rate PER_SECOND        open loop\n"
+          "  --bulk on|off            closed loop: let replies gather before they are answered\n"
           "  --seconds S --seed N\n"
           "  --preload                store every key, and end\n"
-          "  --idle N                 N more connections: one request each; then \"idle\" is printed, and a line "
-          "waited for\n",
+          "  --idle N                 N more connections: one request each; then \"idle\" is printed, and they stay "
+          "until this is killed\n",
           stderr);
     exit(2);
 }
@@ -87,6 +91,7 @@ enum {
     OPT_MIX,
     OPT_ZIPF,
     OPT_RATE,
+    OPT_BULK,
     OPT_SECONDS,
     OPT_SEED,
     OPT_PRELOAD,
@@ -123,6 +128,11 @@ static void take_option(int option)
     case OPT_RATE:
         options.rate = atof(optarg);
         break;
+    case OPT_BULK:
+        options.bulk = strcmp(optarg, "on") == 0;
+        if (!options.bulk && strcmp(optarg, "off") != 0)
+            usage();
+        break;
     case OPT_SECONDS:
         options.seconds = atof(optarg);
         break;
@@ -152,6 +162,7 @@ static void parse_options(int argc, char **argv)
         {"mix", 1, NULL, OPT_MIX},
         {"zipf", 1, NULL, OPT_ZIPF},
         {"rate", 1, NULL, OPT_RATE},
+        {"bulk", 1, NULL, OPT_BULK},
         {"seconds", 1, NULL, OPT_SECONDS},
         {"seed", 1, NULL, OPT_SEED},
         {"preload", 0, NULL, OPT_PRELOAD},
@@ -173,22 +184,20 @@ static void parse_options(int argc, char **argv)
 /*
  * Closed loop: lets replies gather, until half of the connections have some, or for BULK_WAIT_NS. A generator that answers each
  * reply at once makes proxy and server wake up for every few bytes; what is measured then is the price of waking up, the same for
- * all, and no proxy is ever busy.
+ * all, and no proxy is ever busy. It yields and does not sleep: the servers on this core run, but the core never goes idle, which
+ * a virtual one is long in coming back from.
  */
 static void wait_for_bulk(int epoll_fd)
 {
     struct epoll_event events[EVENTS];
-    const struct timespec pause = {0, BULK_PAUSE_NS};
     int enough = (int)(options.connections < 2 * EVENTS ? (options.connections + 1) / 2 : EVENTS);
-    for (unsigned i = 0; i < BULK_WAIT_NS / BULK_PAUSE_NS; i++) {
-        if (epoll_wait(epoll_fd, events, EVENTS, 0) >= enough)
-            return;
-        nanosleep(&pause, NULL);
-    }
+    uint64_t end_ns = clock_ns() + BULK_WAIT_NS;
+    while (epoll_wait(epoll_fd, events, EVENTS, 0) < enough && clock_ns() < end_ns)
+        sched_yield();
 }
 
-/* Handles what is ready; waits at most until until_ns. */
-static void turn(int epoll_fd, uint64_t until_ns)
+/* Handles what is ready; waits at most until until_ns. Returns how many connections were. */
+static int turn(int epoll_fd, uint64_t until_ns)
 {
     struct epoll_event events[EVENTS];
     uint64_t now_ns = clock_ns();
@@ -199,6 +208,7 @@ static void turn(int epoll_fd, uint64_t until_ns)
         die("epoll_pwait2");
     for (int i = 0; i < n; i++)
         client_on_ready(events[i].data.ptr, events[i].events);
+    return n;
 }
 
 static void drain(int epoll_fd, struct client **clients, uint32_t count)
@@ -222,11 +232,13 @@ static void run_closed(int epoll_fd, struct client **clients, uint64_t end_ns)
         client_flush(clients[i]);
     }
     while (clock_ns() < end_ns) {
-        wait_for_bulk(epoll_fd);
+        if (options.bulk)
+            wait_for_bulk(epoll_fd);
         turn(epoll_fd, end_ns);
     }
 }
 
+/* Never sleeps, for the same reason: the core's coming back from idleness would be counted as the proxy's latency. */
 static void run_open(int epoll_fd, struct client **clients, uint64_t start_ns, uint64_t end_ns)
 {
     uint64_t made = 0;
@@ -241,29 +253,35 @@ static void run_open(int epoll_fd, struct client **clients, uint64_t start_ns, u
             client_add(client, due_ns);
             client_flush(client);
         }
-        turn(epoll_fd, due_ns < end_ns ? due_ns : end_ns);
+        if (turn(epoll_fd, now_ns) <= 0)
+            sched_yield();
     }
 }
 
-/* Each key once, over one connection. */
-static void preload(int epoll_fd)
+static void send_all(int fd, struct bytes request)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)epoll_fd;
+    for (size_t sent = 0; sent < request.len;) {
+        ssize_t n = send(fd, request.data + sent, request.len - sent, MSG_NOSIGNAL);
+        if (n <= 0)
+            die("send");
+        sent += (size_t)n;
+    }
+}
+
+/* Each key once, over one connection, a batch at a time. */
+static void preload(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
     if (fd < 0 || connect(fd, (const struct sockaddr *)&options.address, sizeof options.address) != 0)
         die("connect");
-    for (uint32_t k = 0; k < options.keys; k++) {
-        struct bytes request = corpus_request(KIND_SET, k);
-        for (size_t sent = 0; sent < request.len;) {
-            ssize_t n = send(fd, request.data + sent, request.len - sent, MSG_NOSIGNAL);
-            if (n <= 0)
-                die("send");
-            sent += (size_t)n;
-        }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    for (uint32_t sent = 0, answered = 0; answered < options.keys; answered++) {
+        while (answered == sent || (sent < options.keys && sent % PRELOAD_BATCH != 0))
+            send_all(fd, corpus_request(KIND_SET, sent++));
         char reply[8] = {0};
         ssize_t n = recv(fd, reply, sizeof reply, MSG_WAITALL);
         if (n != sizeof reply || memcmp(reply, "STORED\r\n", sizeof reply) != 0) {
-            fprintf(stderr, "load: key %u could not be stored: \"%.*s...\"\n", k, (int)(n > 0 ? n : 0), reply);
+            fprintf(stderr, "load: key %u could not be stored: \"%.*s...\"\n", answered, (int)(n > 0 ? n : 0), reply);
             exit(2);
         }
     }
@@ -295,20 +313,39 @@ static void report(double seconds)
                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
 }
 
-/* Connections that have sent a request, and then stay. */
-static void hold_idle(int epoll_fd)
+/* Until the connections [from, to) have been answered. */
+static void await(int epoll_fd, struct client **clients, uint32_t from, uint32_t to)
 {
-    struct client **clients = grab(options.idle, sizeof(struct client *));
-    for (uint32_t i = 0; i < options.idle; i++) {
-        clients[i] = client_open(epoll_fd);
-        client_add(clients[i], clock_ns());
-        client_flush(clients[i]);
+    for (uint32_t i = from; i < to; i++)
         while (!client_is_idle(clients[i]))
             turn(epoll_fd, clock_ns() + LINGER_NS);
+}
+
+static void ask(struct client *client)
+{
+    client_add(client, clock_ns());
+    client_flush(client);
+}
+
+/* Connections that have sent a request each, one by one and then all at once, and stay. */
+static _Noreturn void hold_idle(int epoll_fd)
+{
+    struct client **clients = grab(options.idle, sizeof(struct client *));
+    for (uint32_t i = 0, answered = 0; i < options.idle; i++) {
+        clients[i] = client_open(epoll_fd);
+        ask(clients[i]);
+        if (i % IDLE_BATCH != IDLE_BATCH - 1 && i != options.idle - 1)
+            continue;
+        await(epoll_fd, clients, answered, i + 1);
+        answered = i + 1;
     }
+    for (uint32_t i = 0; i < options.idle; i++)
+        ask(clients[i]);
+    await(epoll_fd, clients, 0, options.idle);
     puts("idle");
     fflush(stdout);
-    (void)getchar();
+    for (;;)
+        pause();
 }
 
 int main(int argc, char **argv)
@@ -319,13 +356,12 @@ int main(int argc, char **argv)
     corpus_make();
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (options.preload) {
-        preload(epoll_fd);
+        preload();
         return 0;
     }
     if (options.idle > 0) {
         stopping = true;
         hold_idle(epoll_fd);
-        return 0;
     }
     struct client **clients = grab(options.connections, sizeof(struct client *));
     for (uint32_t i = 0; i < options.connections; i++)

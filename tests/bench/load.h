@@ -34,6 +34,7 @@ struct options {
     double rate; /* requests a second, open loop; 0: closed loop */
     double seconds;
     uint32_t idle; /* further connections that send one request each and then nothing */
+    bool bulk;     /* closed loop: replies gather before they are answered */
     bool preload;
     uint64_t seed;
 };

@@ -1,8 +1,10 @@
 """The proxies that are measured, and the servers behind them: started, pinned to a core, ended by pid."""
 
+import contextlib
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ from servers import end_process, ringside_path, spawn
 
 SERVER_CORE = 1
 PROXY_CORE = 0
+CLIENTS = 20000  # that every proxy is told to take
 # memcached refuses to run as root unless it is told to.
 AS_USER = ["-u", "root"] if os.geteuid() == 0 else []
 CLOCK_TICK = os.sysconf("SC_CLK_TCK")
@@ -48,10 +51,28 @@ def start(argv, port, ready=answers, log=None, core=PROXY_CORE, env=None):
     process = spawn(pinned(core, argv), stdout=output, stderr=subprocess.STDOUT if log else subprocess.DEVNULL, env=env)
     if log:
         output.close()
-    wait_until(lambda: process.poll() is not None or ready(port), "%s to answer" % argv[0], 20)
-    if process.poll() is not None:
-        raise HarnessError("%s ended at once%s" % (argv[0], ": " + Path(log).read_text() if log else ""))
+    try:
+        wait_until(lambda: process.poll() is not None or ready(port), "%s to answer" % argv[0], 20)
+        if process.poll() is not None:
+            raise HarnessError("%s ended at once%s" % (argv[0], ": " + Path(log).read_text() if log else ""))
+    except BaseException:
+        end_process(process)
+        raise
     return process
+
+
+def files_max():
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def end_children():
+    """Ends every child that this process still has, by its pid: one that a signal kept from being noted, too."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                pid = int(stat.parent.name)
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 class Usage:
@@ -77,12 +98,19 @@ class Backends:
     def __init__(self, count):
         self.ports = []
         self.processes = []
-        for _ in range(count):
-            port = free_port()
-            self.processes.append(start(
-                ["memcached", *AS_USER, "-l", "127.0.0.1", "-p", port, "-U", "0", "-t", "1", "-m", "512", "-I", "8m",
-                 "-c", "20000", "-R", "100"], port, core=SERVER_CORE))
-            self.ports.append(port)
+        try:
+            for _ in range(count):
+                self._start_one()
+        except BaseException:
+            self.end()
+            raise
+
+    def _start_one(self):
+        port = free_port()
+        self.processes.append(start(
+            ["memcached", *AS_USER, "-l", "127.0.0.1", "-p", port, "-U", "0", "-t", "1", "-m", "512", "-I", "8m",
+             "-c", "20000", "-R", "100"], port, core=SERVER_CORE))
+        self.ports.append(port)
 
     def end(self):
         for process in self.processes:
@@ -94,6 +122,7 @@ class Peer:
 
     name = ""
     parses = True        # it does our work
+    meta = True          # it passes the meta commands on
     all_keys_everywhere = False  # it does not route: every server must hold every key
 
     def __init__(self, directory, backends, workload):
@@ -108,6 +137,11 @@ class Peer:
     @property
     def pid(self):
         return self.process.pid
+
+    @staticmethod
+    def clients_max():
+        """How many clients it can hold here."""
+        return CLIENTS
 
     @classmethod
     def version(cls):
@@ -133,9 +167,9 @@ class Ringside(Peer):
     def start(self):
         config = self.directory / "ringside.yaml"
         servers = ", ".join("127.0.0.1:%d" % port for port in self.backends.ports)
-        config.write_text("workers: %d\nlisten: [127.0.0.1:%d]\nlimits: {clients: 20000, item_size: 8MiB}\n"
+        config.write_text("workers: %d\nlisten: [127.0.0.1:%d]\nlimits: {clients: %d, item_size: 8MiB}\n"
                           "pools: {main: {servers: [%s], timeout: 5s}}\n%s" %
-                          (self.workers, self.port, servers, "route: %s\n" % self.route if self.route else ""))
+                          (self.workers, self.port, CLIENTS, servers, "route: %s\n" % self.route if self.route else ""))
         core = PROXY_CORE if self.workers == 1 else "%d,%d" % (PROXY_CORE, SERVER_CORE)
         self.process = start([self.binary or ringside_path(), "-c", config], self.port, core=core,
                              log=self.directory / "ringside.log")
@@ -156,6 +190,12 @@ class RingsideTree(Ringside):
 
 class Twemproxy(Peer):
     name = "twemproxy"
+    meta = False
+    proxy = None
+
+    def end(self):
+        if self.proxy is not None:
+            self.proxy.kill()
 
     def start(self):
         self.proxy = Nutcracker(self.directory, ["127.0.0.1:%d:1 s%d" % (port, i)
@@ -184,12 +224,16 @@ class HAProxy(Peer):
     def start(self):
         config = self.directory / "haproxy.cfg"
         servers = "\n".join("  server s%d 127.0.0.1:%d" % (i, port) for i, port in enumerate(self.backends.ports))
-        clients = min(20000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2 - 100)
         config.write_text("global\n  nbthread 1\n  maxconn %d\ndefaults\n  mode tcp\n  timeout connect 5s\n"
                           "  timeout client 1h\n  timeout server 1h\nlisten l\n  bind 127.0.0.1:%d\n"
-                          "  balance roundrobin\n%s\n" % (clients, self.port, servers))
+                          "  balance roundrobin\n%s\n" % (self.clients_max(), self.port, servers))
         self.process = start(["haproxy", "-db", "-f", config], self.port, log=self.directory / "haproxy.log")
         return self
+
+    @staticmethod
+    def clients_max():
+        """It has a connection to a server for each client."""
+        return min(CLIENTS, files_max() // 2 - 200)
 
     @classmethod
     def version(cls):

@@ -1,7 +1,8 @@
 /*
  * placement-report: measures the hashes and the distributions, and prints the tables of docs/PLACEMENT.md.
  *
- *   placement-report [KEYS]      KEYS for balance and movement, 1000000 if not given
+ *   placement-report [KEYS]            KEYS for balance and movement, 1000000 if not given
+ *   placement-report --ring SERVERS    one line of JSON: the default ring over that many servers
  *
  * Balance and movement are exact and repeatable; times are this machine's: processor time, the best of some rounds.
  */
@@ -311,10 +312,26 @@ static void report_searches(void)
         report_search(sizes[i]);
 }
 
+static int report_ring(const char *servers)
+{
+    size_t n = strtoull(servers, NULL, 10);
+    if (n == 0 || n > SERVERS_MAX)
+        return 2;
+    struct ring *ring = make_ring("ketama", ring_default_hash("ketama"), members, n);
+    printf("{\"points\": %zu, \"bytes\": %zu, \"build_ms\": %.2f, \"lookup_ns\": %.0f}\n", ring_points(ring),
+           ring_bytes(ring), time_build_ms("ketama", n), time_locate(ring));
+    ring_destroy(&ring);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--ring") == 0) {
+        set_up();
+        return report_ring(argv[2]);
+    }
     if (argc > 2 || (argc == 2 && (key_count = strtoull(argv[1], NULL, 10)) == 0)) {
-        fprintf(stderr, "usage: placement-report [KEYS]\n");
+        fprintf(stderr, "usage: placement-report [KEYS] | --ring SERVERS\n");
         return 2;
     }
     set_up();
