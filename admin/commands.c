@@ -104,7 +104,7 @@ static struct snapshot *build_or_explain(struct config **config, const char *sou
     struct config_errors errors = {0};
     struct snapshot *snapshot = snapshot_try(config, registry, 1, &reason);
     if (snapshot == NULL) {
-        snapshot_explain_refusal(*config, &errors);
+        snapshot_explain_refusal(*config, registry, &errors);
         print_errors(source, &errors);
         *status_out = errors.system_error != 0 ? EXIT_STATUS_SYSTEM : EXIT_STATUS_INPUT;
     }
@@ -132,8 +132,11 @@ static int print_text(struct text *text)
     return whole ? EXIT_STATUS_DONE : EXIT_STATUS_SYSTEM;
 }
 
-/* Loads, builds, and calls work with the snapshot; its status, or that of what failed before. */
-static int with_snapshot(const struct options *options,
+/*
+ * Loads, builds, and calls work with the snapshot; its status, or that of what failed before. is_for_routes: certificates,
+ * users and passwords need not be here.
+ */
+static int with_snapshot(const struct options *options, bool is_for_routes,
                          int (*work)(const struct options *options, const struct snapshot *snapshot))
 {
     int status;
@@ -142,6 +145,7 @@ static int with_snapshot(const struct options *options,
     if (config == NULL)
         return status;
     registry_init(&registry, 1, ignore_server, ignore_server, NULL);
+    registry.is_for_routes = is_for_routes;
     struct snapshot *snapshot = build_or_explain(&config, source_of(options), &registry, &status);
     if (snapshot != NULL)
         status = work(options, snapshot);
@@ -161,7 +165,7 @@ static int print_summary(const struct options *options, const struct snapshot *s
 
 int commands_check(const struct options *options)
 {
-    return with_snapshot(options, print_summary);
+    return with_snapshot(options, false, print_summary);
 }
 
 static int explain_keys(const struct options *options, const struct snapshot *snapshot)
@@ -184,7 +188,7 @@ static int explain_keys(const struct options *options, const struct snapshot *sn
 
 int commands_route(const struct options *options)
 {
-    return with_snapshot(options, explain_keys);
+    return with_snapshot(options, true, explain_keys);
 }
 
 /* ---- plan ---- */
@@ -240,6 +244,7 @@ int commands_plan(const struct options *options)
     struct registry registry;
     struct snapshot *old = NULL, *new = NULL;
     registry_init(&registry, 1, ignore_server, ignore_server, NULL);
+    registry.is_for_routes = true;
     /* What is wrong with either is told. */
     struct config *old_config = load_file_or_explain(paths[0], &old_status);
     struct config *new_config = load_file_or_explain(paths[1], &status);

@@ -2,13 +2,14 @@
  * Owns the table of the file's top level, and what the readers of listeners and pools share.
  *
  *     root -+- workers, user, limits, log   by the tables below
- *           +- listen                       bind_listen.c
- *           +- pools                        bind_pool.c
- *           +- route                        kept aside, and read last by bind_route.c: it names pools
- *           +- admin, users, access         refused
+ *           +- listen                 bind_listen.c
+ *           +- pools                  bind_pool.c
+ *           +- route                  kept aside, and read last by bind_route.c: it names pools
+ *           +- users                  bind_access.c
+ *           +- access                 kept aside, and read by bind_access.c after the listeners: it names them
+ *           +- admin                  refused
  *
- * What belongs to later versions of the language is known here and refused, and never passed over: a file that asks
- * for TLS must not be served in the clear.
+ * What belongs to later versions of the language is known here and refused, and never passed over.
  */
 #include "config/bind.h"
 
@@ -20,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static option_bind_fn bind_user, keep_route;
+static option_bind_fn bind_user, keep_route, keep_access;
 
 #define HOURS(n) ((n)*UINT64_C(3600000))
 #define KIB(n) ((n)*UINT64_C(1024))
@@ -78,8 +79,8 @@ static const struct option config_options[] = {
     {"log", OPTION_GROUP, .table = &log_table},
     {"pools", OPTION_PART, .bind = bind_pools, .advice = "a mapping such as `{main: {servers: [10.0.0.1:11211]}}`"},
     {"route", OPTION_PART, .bind = keep_route},
-    {.name = "users", .type = OPTION_LATER},
-    {.name = "access", .type = OPTION_LATER},
+    {"users", OPTION_PART, .bind = bind_users, .advice = "a mapping such as `{file: users}`"},
+    {"access", OPTION_PART, .bind = keep_access},
     {.name = NULL},
 };
 const struct option_table config_table = {"the file", config_options};
@@ -217,6 +218,13 @@ static void keep_route(struct binder *binder, const struct option *option, const
     binder->route = value;
 }
 
+static void keep_access(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target)
+{
+    (void)option;
+    (void)target;
+    binder->access = value;
+}
+
 static void check_limits(struct binder *binder, const struct yaml_node *root)
 {
     const struct config_limits *limits = &binder->config->limits;
@@ -242,6 +250,8 @@ void bind_config(struct binder *binder, const struct yaml_node *root)
                           "`pools` is missing; write a mapping such as `{main: {servers: [10.0.0.1:11211]}}`");
     if (yaml_find(root, "listen") == NULL)
         bind_default_listen(binder);
+    bind_auth(binder, root);
+    bind_access(binder);
     bind_route(binder, root);
     check_limits(binder, root);
 }

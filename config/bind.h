@@ -15,6 +15,8 @@
 #define CONFIG_LISTEN_DEFAULT "127.0.0.1:11211"
 /* Pools and servers stand by name in error lines, statistics and metrics. */
 #define CONFIG_NAME_LEN_MAX 128
+/* A user's name may come from a certificate; it is longer there than a file of users takes. */
+#define CONFIG_USER_LEN_MAX 255
 
 extern const struct option_table config_table; /* over struct config */
 extern const struct option_table limits_table; /* over struct config */
@@ -22,6 +24,13 @@ extern const struct option_table log_table;    /* over struct config */
 extern const struct option_table listen_table; /* over struct config_listen */
 extern const struct option_table pool_table;   /* over struct config_pool */
 extern const struct option_table server_table; /* over struct config_server */
+
+extern const struct option_table listen_tls_table; /* over struct config_listen */
+extern const struct option_table identity_table;   /* over struct tls_identity */
+extern const struct option_table pool_tls_table;   /* over struct config_pool */
+extern const struct option_table pool_auth_table;  /* over struct config_pool */
+extern const struct option_table users_table;      /* over struct config */
+extern const struct option_table access_table;     /* over struct config_access_rule */
 
 /* Reads a whole file's tree, from defaults to route, into binder->config. */
 void bind_config(struct binder *binder, const struct yaml_node *root);
@@ -34,6 +43,17 @@ void bind_route(struct binder *binder, const struct yaml_node *root);
 /* The parts of it; each of the type option_bind_fn. */
 void bind_listens(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
 void bind_pools(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
+void bind_listen_tls(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
+void bind_pool_tls(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
+void bind_peers(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
+void bind_pool_auth(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
+void bind_users(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
+/* A path, made relative to the file's directory, into the option's char *. */
+void bind_path(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
+
+/* What each listener's clients log in with, and the rules: when listeners and users are read. */
+void bind_auth(struct binder *binder, const struct yaml_node *root);
+void bind_access(struct binder *binder);
 
 /* Listens where nothing was said. */
 void bind_default_listen(struct binder *binder);

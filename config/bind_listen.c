@@ -18,13 +18,21 @@
 
 static option_bind_fn bind_listen_address, bind_mode, bind_deny;
 
+static const struct option_choice auth_choices[] = {
+    {"none", CONFIG_AUTH_NONE},
+    {"optional", CONFIG_AUTH_OPTIONAL},
+    {"required", CONFIG_AUTH_REQUIRED},
+    {NULL, 0},
+};
 static const struct option listen_options[] = {
     {"address", OPTION_PART, .bind = bind_listen_address},
     {"mode", OPTION_MODE, .offset = offsetof(struct config_listen, mode), .bind = bind_mode,
      .advice = "four octal digits in quotes, such as `\"0660\"`"},
     {"deny", OPTION_PART, .bind = bind_deny, .advice = "a list of commands such as `[flush_all]`"},
-    {.name = "tls", .type = OPTION_LATER},
-    {.name = "auth", .type = OPTION_LATER},
+    {"tls", OPTION_PART, .bind = bind_listen_tls,
+     .advice = "a mapping such as `{certificate: server.pem, key: server.key}`"},
+    {"auth", OPTION_CHOICE, .offset = offsetof(struct config_listen, auth), .choices = auth_choices, .initial = "none"},
+    {"peers", OPTION_PART, .bind = bind_peers, .advice = "a mapping such as `{1000: app, www-data: web}`"},
     {.name = NULL},
 };
 const struct option_table listen_table = {"a listener", listen_options};
@@ -113,15 +121,19 @@ static void bind_deny(struct binder *binder, const struct option *option, const 
 static void bind_long_form(struct binder *binder, const struct yaml_node *item, struct config_listen *listen)
 {
     option_bind_mapping(binder, &listen_table, item, listen);
-    const struct yaml_node *mode = yaml_find(item, "mode");
+    const struct yaml_node *mode = yaml_find(item, "mode"), *peers = yaml_find(item, "peers");
+    bool is_internet = listen->address.host != NULL && !listen->address.is_unix;
     if (yaml_find(item, "address") == NULL)
         config_errors_add(binder->errors, item->line, item->column, "a listener without `address`");
-    else if (mode != NULL && listen->address.host != NULL && !listen->address.is_unix)
+    if (mode != NULL && is_internet)
         config_errors_add(binder->errors, mode->key->line, mode->key->column, "`mode` is for Unix sockets only");
+    if (peers != NULL && is_internet)
+        config_errors_add(binder->errors, peers->key->line, peers->key->column, "`peers` is for Unix sockets only");
 }
 
 static void bind_listen(struct binder *binder, const struct yaml_node *item, struct config_listen *listen)
 {
+    option_set_defaults(&listen_table, listen);
     listen->mode = MODE_DEFAULT;
     listen->line = item->line;
     listen->column = item->column;

@@ -82,8 +82,8 @@ static const struct option pool_options[] = {
      .initial = "error"},
     {"on_return", OPTION_CHOICE, .offset = offsetof(struct config_pool, on_return), .choices = on_return_choices,
      .initial = "keep"},
-    {.name = "tls", .type = OPTION_LATER},
-    {.name = "auth", .type = OPTION_LATER},
+    {"tls", OPTION_PART, .bind = bind_pool_tls, .advice = "`yes`, `no`, or a mapping such as `{ca: ca.pem}`"},
+    {"auth", OPTION_PART, .bind = bind_pool_auth, .advice = "a mapping such as `{user: app, password_file: secret}`"},
     {.name = NULL},
 };
 const struct option_table pool_table = {"a pool", pool_options};

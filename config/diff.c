@@ -4,30 +4,20 @@
  *     old: a c d      both are sorted by name and walked side by side: what stands in one only has come or gone,
  *     new: a b d      what stands in both is compared option by option, from the option tables
  *
- * It does not know which keys move: that is for the rings to say.
+ * Routes are diff_route.c's. It does not know which keys move: that is for the rings to say. Of certificates, users and
+ * passwords it knows the files' names alone.
  */
 #include "config/diff.h"
 
+#include "config/access.h"
 #include "config/address.h"
 #include "config/bind.h"
+#include "config/diff_line.h"
 #include "wire/verb.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The line under construction. */
-struct line {
-    struct text *out;
-    bool any;
-};
-
-static void start_change(struct line *line)
-{
-    if (line->any)
-        text_append_string(line->out, "; ");
-    line->any = true;
-}
 
 /* ---- things by name ---- */
 
@@ -110,7 +100,7 @@ static void append_one_sided(struct line *line, const char *what, const char *ve
         if (entry == NULL || (added ? old : new) != NULL)
             continue;
         if (count == 0) {
-            start_change(line);
+            line_start_change(line);
             text_appendf(line->out, "%s %s: ", what, verb);
         }
         if (count < CONFIG_DIFF_NAMES_MAX)
@@ -160,7 +150,7 @@ struct owner {
 static void append_setting(struct line *line, const struct owner *owner, const struct option *option, const void *old,
                            const void *new)
 {
-    start_change(line);
+    line_start_change(line);
     if (owner->name != NULL)
         text_appendf(line->out, "%s %s: ", owner->prefix, owner->name);
     if (owner->group != NULL)
@@ -183,6 +173,35 @@ static void diff_settings(struct line *line, const struct owner *owner, const st
         else if (option_has_value(option) && !option_equal(option, old, new))
             append_setting(line, owner, option, old, new);
     }
+}
+
+/* Settings that are there or not as a whole, such as `tls`. */
+static void diff_optional(struct line *line, const struct owner *owner, const struct option_table *table,
+                          const void *old, const void *new, bool had, bool has)
+{
+    if (had && has) {
+        diff_settings(line, owner, table, old, new);
+    } else if (had || has) {
+        line_start_change(line);
+        text_appendf(line->out, "%s %s: %s %s", owner->prefix, owner->name, owner->group, has ? "added" : "removed");
+    }
+}
+
+/* Appends "what OLD -> NEW" if the two, which are cleared after, differ. */
+static void append_if_changed(struct line *line, const char *listener, const char *what, struct text *old,
+                              struct text *new)
+{
+    line->out->failed = line->out->failed || old->failed || new->failed;
+    if (!slice_equal(text_slice(old), text_slice(new))) {
+        line_start_change(line);
+        text_appendf(line->out, "listener %s: %s {", listener, what);
+        text_append_slice(line->out, text_slice(old));
+        text_append_string(line->out, "} -> {");
+        text_append_slice(line->out, text_slice(new));
+        text_append_string(line->out, "}");
+    }
+    text_clear(old);
+    text_clear(new);
 }
 
 /* ---- listeners ---- */
@@ -215,14 +234,48 @@ static void append_denied(uint64_t bits, struct text *out)
     text_append_string(out, bits == 0 ? "[]" : "]");
 }
 
+static void print_peers(const struct config_listen *listen, struct text *out)
+{
+    for (size_t i = 0; i < listen->peer_count; i++)
+        text_appendf(out, "%s%s: %s", i == 0 ? "" : ", ", listen->peers[i].name, listen->peers[i].user);
+}
+
+static void print_further(const struct config_listen *listen, struct text *out)
+{
+    const struct tls_server_spec *tls = &listen->tls;
+    for (size_t i = 0; i < tls->further_count; i++)
+        text_appendf(out, "%s%s: %s", i == 0 ? "" : ", ", tls->further[i].certificate, tls->further[i].key);
+}
+
+/* Who its clients are, and what it shows them. */
+static void diff_identities(struct line *line, const struct config_listen *old, const struct config_listen *new)
+{
+    struct owner tls = {"listener", new->label, "tls"};
+    struct text before, after;
+    diff_optional(line, &tls, &listen_tls_table, old, new, old->has_tls, new->has_tls);
+    text_init(&before);
+    text_init(&after);
+    if (old->has_tls && new->has_tls) {
+        print_further(old, &before);
+        print_further(new, &after);
+        append_if_changed(line, new->label, "tls.certificates", &before, &after);
+    }
+    print_peers(old, &before);
+    print_peers(new, &after);
+    append_if_changed(line, new->label, "peers", &before, &after);
+    text_fini(&before);
+    text_fini(&after);
+}
+
 static void diff_listen(struct line *line, const struct config_listen *old, const struct config_listen *new)
 {
     struct owner owner = {"listener", new->label, NULL};
     uint64_t before = denied(old), after = denied(new);
     diff_settings(line, &owner, &listen_table, old, new);
+    diff_identities(line, old, new);
     if (before == after)
         return;
-    start_change(line);
+    line_start_change(line);
     text_appendf(line->out, "listener %s: deny ", new->label);
     append_denied(before, line->out);
     text_append_string(line->out, " -> ");
@@ -268,7 +321,7 @@ static void append_weights(struct line *line, const char *pool, const struct pai
         if (before == NULL || after == NULL || before->weight == after->weight)
             continue;
         if (count == 0) {
-            start_change(line);
+            line_start_change(line);
             text_appendf(line->out, "pool %s weights: ", pool);
         }
         if (count < CONFIG_DIFF_NAMES_MAX)
@@ -310,7 +363,7 @@ static void diff_servers(struct line *line, const struct config_pool *old, const
     text_fini(&what);
     append_weights(line, new->name, &pairing);
     if (reordered(old, new, &pairing)) {
-        start_change(line);
+        line_start_change(line);
         text_appendf(line->out, "pool %s servers: another order", new->name);
     }
     pairing_fini(&pairing);
@@ -328,6 +381,10 @@ static void diff_pool(struct line *line, const struct config_pool *old, const st
     struct owner owner = {"pool", new->name, NULL};
     diff_servers(line, old, new);
     diff_settings(line, &owner, &pool_table, old, new);
+    owner.group = "tls";
+    diff_optional(line, &owner, &pool_tls_table, old, new, old->has_tls, new->has_tls);
+    owner.group = "auth";
+    diff_optional(line, &owner, &pool_auth_table, old, new, old->auth.user != NULL, new->auth.user != NULL);
 }
 
 static void diff_pools(struct line *line, const struct config *old, const struct config *new)
@@ -346,138 +403,40 @@ static void diff_pools(struct line *line, const struct config *old, const struct
     pairing_fini(&pairing);
 }
 
-/* ---- the route ---- */
+/* ---- rules ---- */
 
-/* Two routes side by side, and the place that is compared. */
-struct routes {
-    struct line *line;
-    const struct config *old, *new;
-    struct text path; /* down to the node: "failover.to[1]"; empty: the root */
-};
-
-/* Appends "main" for a pool, else the node's kind: what the route is at that place. */
-static void append_kind(struct routes *routes, const struct config *config, const struct route_spec *spec)
+static void name_rule(const void *thing, struct text *out)
 {
-    struct text *out = routes->line->out;
-    text_append_string(out, spec->kind == ROUTE_POOL ? config->pools[spec->pool].name : route_kind_name(spec->kind));
+    text_append_string(out, "(");
+    config_access_print(thing, out);
+    text_append_string(out, ")");
 }
 
-static void start_route_change(struct routes *routes)
+/* Whether the same rules stand in another order; the first that matches decides. */
+static bool rules_reordered(const struct config *old, const struct pairing *pairing, const struct config *new)
 {
-    start_change(routes->line);
-    text_append_string(routes->line->out, "route ");
-    text_append_slice(routes->line->out, text_slice(&routes->path));
-    text_append_string(routes->line->out, routes->path.len > 0 ? " " : "");
-}
-
-static bool same_text(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static bool same_word(const struct routes *routes, const struct route_spec *old, const struct route_spec *new)
-{
-    if (old->kind != new->kind)
-        return false;
-    return old->kind != ROUTE_POOL ||
-           strcmp(routes->old->pools[old->pool].name, routes->new->pools[new->pool].name) == 0;
-}
-
-/* Goes on the path to a node's branch. */
-static void append_step(struct text *path, const struct route_spec *spec, size_t i)
-{
-    const char *name = spec->branches[i].name;
-    text_appendf(path, "%s%s", path->len > 0 ? "." : "", route_kind_name(spec->kind));
-    if (spec->kind == ROUTE_PREFIX || spec->kind == ROUTE_COMMAND)
-        text_appendf(path, "[%s]", name[0] != '\0' ? name : "*");
-    else if (spec->kind == ROUTE_FAILOVER || spec->kind == ROUTE_REPLICATE)
-        text_appendf(path, ".%s[%zu]", name, i);
-    else
-        text_appendf(path, ".%s", name);
-}
-
-/* The branch of `to` that stands where from's i-th does: by name where names are cases, else by number. */
-#define NONE SIZE_MAX
-static size_t counterpart(const struct route_spec *from, size_t i, const struct route_spec *to)
-{
-    if (from->kind != ROUTE_PREFIX && from->kind != ROUTE_COMMAND)
-        return i < to->branch_count ? i : NONE;
-    for (size_t k = 0; k < to->branch_count; k++) {
-        if (strcmp(from->branches[i].name, to->branches[k].name) == 0)
-            return k;
+    bool in_order = true;
+    for (size_t i = 0; i < pairing->old.count; i++) {
+        const struct config_access_rule *before = pairing->old.items[i].thing, *after = pairing->new.items[i].thing;
+        if (by_name(&pairing->old.items[i], &pairing->new.items[i]) != 0)
+            return false;
+        in_order = in_order && before - old->access == after - new->access;
     }
-    return NONE;
+    return !in_order;
 }
 
-static void diff_nodes(struct routes *routes, const struct route_spec *old, const struct route_spec *new);
-
-/* What stands at the i-th branch on one side only. */
-static void append_branch_alone(struct routes *routes, const struct route_spec *spec, size_t i,
-                                const struct config *config, const char *verb)
+static void diff_rules(struct line *line, const struct config *old, const struct config *new)
 {
-    size_t len = routes->path.len;
-    append_step(&routes->path, spec, i);
-    start_route_change(routes);
-    text_appendf(routes->line->out, "%s: ", verb);
-    append_kind(routes, config, spec->branches[i].to);
-    routes->path.len = len;
-}
-
-static void diff_branches(struct routes *routes, const struct route_spec *old, const struct route_spec *new)
-{
-    for (size_t i = 0; i < old->branch_count; i++) {
-        size_t k = counterpart(old, i, new), len = routes->path.len;
-        if (k == NONE) {
-            append_branch_alone(routes, old, i, routes->old, "removed");
-            continue;
-        }
-        append_step(&routes->path, old, i);
-        diff_nodes(routes, old->branches[i].to, new->branches[k].to);
-        routes->path.len = len;
-    }
-    for (size_t i = 0; i < new->branch_count; i++) {
-        if (counterpart(new, i, old) == NONE)
-            append_branch_alone(routes, new, i, routes->new, "added");
-    }
-}
-
-static void diff_nodes(struct routes *routes, const struct route_spec *old, const struct route_spec *new)
-{
-    struct text *out = routes->line->out;
-    if (!same_word(routes, old, new)) {
-        start_route_change(routes);
-        append_kind(routes, routes->old, old);
-        text_append_string(out, " -> ");
-        append_kind(routes, routes->new, new);
+    struct pairing pairing;
+    if (!pairing_init(&pairing, line, old->access, old->access_count, new->access, new->access_count,
+                      sizeof(struct config_access_rule), name_rule))
         return;
+    append_come_and_gone(line, "access rules", &pairing);
+    if (old->access_count == new->access_count && rules_reordered(old, &pairing, new)) {
+        line_start_change(line);
+        text_append_string(line->out, "access rules: another order");
     }
-    if (!same_text(old->text, new->text)) {
-        start_route_change(routes);
-        text_appendf(out, "error %s -> %s", old->text, new->text);
-    }
-    const struct option_table *table = bind_route_table(old->kind);
-    for (const struct option *option = table != NULL ? table->options : NULL; option != NULL && option->name != NULL;
-         option++) {
-        if (!option_has_value(option) || option_equal(option, old, new))
-            continue;
-        start_route_change(routes);
-        text_appendf(out, "%s.%s ", route_kind_name(old->kind), option->name);
-        option_print(option, old, out);
-        text_append_string(out, " -> ");
-        option_print(option, new, out);
-    }
-    diff_branches(routes, old, new);
-}
-
-bool config_diff_route(const struct config *old, const struct config *new, struct text *out)
-{
-    struct line line = {out, false};
-    struct routes routes = {.line = &line, .old = old, .new = new};
-    text_init(&routes.path);
-    diff_nodes(&routes, old->route, new->route);
-    out->failed = out->failed || routes.path.failed;
-    text_fini(&routes.path);
-    return line.any;
+    pairing_fini(&pairing);
 }
 
 /* ---- all of it ---- */
@@ -487,7 +446,7 @@ static void diff_route(struct line *line, const struct config *old, const struct
     struct text change;
     text_init(&change);
     if (config_diff_route(old, new, &change)) {
-        start_change(line);
+        line_start_change(line);
         text_append_slice(line->out, text_slice(&change));
     }
     line->out->failed = line->out->failed || change.failed;
@@ -497,10 +456,12 @@ static void diff_route(struct line *line, const struct config *old, const struct
 bool config_diff(const struct config *old, const struct config *new, struct text *out)
 {
     struct line line = {out, false};
-    struct owner file = {NULL, NULL, NULL};
+    struct owner file = {NULL, NULL, NULL}, users = {NULL, NULL, "users"};
     diff_pools(&line, old, new);
     diff_route(&line, old, new);
     diff_listens(&line, old, new);
+    diff_settings(&line, &users, &users_table, old, new);
+    diff_rules(&line, old, new);
     diff_settings(&line, &file, &config_table, old, new);
     if (!line.any)
         text_append_string(out, "no change");

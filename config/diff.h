@@ -12,7 +12,8 @@
 
 /*
  * Appends the changes, separated by "; ", without a line's end: pools, servers and listeners that come and go, servers
- * with another weight, the route by place, settings as "old -> new", with a note at those that wait for a restart.
+ * with another weight, the route by place, access rules that come and go, settings as "old -> new", with a note at those
+ * that wait for a restart. Never a password: the configuration holds none.
  * Returns whether anything changes; if not, "no change" is appended. Want of memory shows in out->failed.
  *
  * A server is the same if its pool's name, its label and its address are the same; a listener, if its address is.

@@ -195,6 +195,47 @@ struct config *config_from_servers(const char *const *servers, size_t server_cou
 
 /* ---- the end of a configuration ---- */
 
+static void fini_strings(struct config_strings *strings)
+{
+    for (size_t i = 0; i < strings->count; i++)
+        free(strings->items[i]);
+    free(strings->items);
+}
+
+static void fini_identity(struct tls_identity *identity)
+{
+    free(identity->certificate);
+    free(identity->key);
+}
+
+static void fini_listen(struct config_listen *listen)
+{
+    struct tls_server_spec *tls = &listen->tls;
+    config_address_fini(&listen->address);
+    free(listen->label);
+    free(listen->deny);
+    fini_identity(&tls->identity);
+    for (size_t i = 0; i < tls->further_count; i++)
+        fini_identity(&tls->further[i]);
+    free(tls->further);
+    free(tls->client_ca);
+    free(tls->crl);
+    free(listen->tls_files.items);
+    for (size_t i = 0; i < listen->peer_count; i++) {
+        free(listen->peers[i].name);
+        free(listen->peers[i].user);
+    }
+    free(listen->peers);
+}
+
+static void fini_rule(struct config_access_rule *rule)
+{
+    free(rule->user);
+    fini_strings(&rule->keys);
+    fini_strings(&rule->commands);
+    fini_strings(&rule->listeners);
+}
+
 static void fini_pool(struct config_pool *pool)
 {
     for (size_t i = 0; i < pool->server_count; i++) {
@@ -206,6 +247,14 @@ static void fini_pool(struct config_pool *pool)
     free(pool->name);
     free(pool->distribution);
     free(pool->hash);
+    free(pool->tls.ca);
+    free(pool->tls.server_name);
+    fini_identity(&pool->tls.identity);
+    free(pool->tls.crl);
+    free(pool->tls_files.items);
+    free(pool->auth.user);
+    free(pool->auth.password_file);
+    free(pool->auth.password_env);
 }
 
 void config_destroy(struct config **config)
@@ -216,11 +265,12 @@ void config_destroy(struct config **config)
     route_spec_destroy(&old->route);
     for (size_t i = 0; i < old->pool_count; i++)
         fini_pool(&old->pools[i]);
-    for (size_t i = 0; i < old->listen_count; i++) {
-        config_address_fini(&old->listens[i].address);
-        free(old->listens[i].label);
-        free(old->listens[i].deny);
-    }
+    for (size_t i = 0; i < old->listen_count; i++)
+        fini_listen(&old->listens[i]);
+    for (size_t i = 0; i < old->access_count; i++)
+        fini_rule(&old->access[i]);
+    free(old->access);
+    free(old->users_file);
     free(old->pools);
     free(old->listens);
     free(old->user);

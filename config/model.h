@@ -1,11 +1,13 @@
 /*
  * The configuration as data: what the file says, checked, with every default filled in. Plain and still: it knows no
- * sockets, and nobody changes it after config_load.
+ * sockets, and nobody changes it after config_load. Of certificates, users and passwords it holds the paths alone: the
+ * files are read by config/security.h.
  */
 #ifndef RINGSIDE_CONFIG_MODEL_H
 #define RINGSIDE_CONFIG_MODEL_H
 
 #include "routing/spec.h"
+#include "tls/spec.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,6 +33,30 @@ enum config_on_down { CONFIG_ON_DOWN_NEXT, CONFIG_ON_DOWN_HOLD };
 enum config_on_error { CONFIG_ON_ERROR_ERROR, CONFIG_ON_ERROR_MISS };
 enum config_on_return { CONFIG_ON_RETURN_KEEP, CONFIG_ON_RETURN_FLUSH };
 
+/* A file that a `tls` names, so that what is wrong with the file can be told at its place. */
+struct config_tls_file {
+    const char *option; /* "certificate", "key", "client_ca", "ca", "crl"; static */
+    const char *path;   /* the spec's */
+    int line, column;
+};
+
+struct config_tls_files {
+    struct config_tls_file *items;
+    size_t count;
+    int line, column; /* of the `tls` itself */
+};
+
+/* How a pool shows its servers who it is. */
+enum config_mechanism { CONFIG_MECHANISM_ASCII };
+
+struct config_pool_auth {
+    char *user;          /* NULL: there is no authentication */
+    char *password_file; /* exactly one of both */
+    char *password_env;
+    enum config_mechanism mechanism;
+    int line, column; /* of the file's or the variable's name */
+};
+
 struct config_pool {
     char *name;
     struct config_server *servers;
@@ -48,6 +74,23 @@ struct config_pool {
     enum config_on_down on_down;
     enum config_on_error on_error;
     enum config_on_return on_return;
+    bool has_tls;
+    struct tls_client_spec tls;
+    struct config_tls_files tls_files;
+    struct config_pool_auth auth;
+    int line, column;
+};
+
+enum config_auth {
+    CONFIG_AUTH_NONE,     /* no password is taken; certificates and peers still say who a client is */
+    CONFIG_AUTH_OPTIONAL, /* who does not log in is nobody, for whom the rules for everybody stand */
+    CONFIG_AUTH_REQUIRED, /* who has not logged in may do nothing */
+};
+
+/* Which user a process at the other end of a Unix socket is. */
+struct config_peer {
+    char *name; /* of the system's user, or its number in digits */
+    char *user; /* Ringside's */
     int line, column;
 };
 
@@ -57,7 +100,26 @@ struct config_listen {
     mode_t mode;    /* Unix sockets; 0700 by default */
     uint32_t *deny; /* denied commands, as enum verb values */
     size_t deny_count;
+    bool has_tls;
+    struct tls_server_spec tls;
+    struct config_tls_files tls_files;
+    enum config_auth auth;
+    struct config_peer *peers; /* by name */
+    size_t peer_count;
     int line, column;
+};
+
+struct config_strings {
+    char **items;
+    size_t count;
+};
+
+/* See tls/access.h. */
+struct config_access_rule {
+    char *user;
+    struct config_strings keys;      /* none: every key */
+    struct config_strings commands;  /* at least one */
+    struct config_strings listeners; /* labels of listeners; none: every listener */
 };
 
 struct config_limits {
@@ -84,6 +146,10 @@ struct config {
     struct config_pool *pools;
     size_t pool_count;
     struct route_spec *route; /* never NULL */
+    char *users_file;         /* NULL: there are no passwords */
+    int users_line, users_column;
+    struct config_access_rule *access; /* in order; once there is one, what none allows is refused */
+    size_t access_count;
 };
 
 /* One thing wrong. Lines and columns count from 1; 0: the file as a whole. */

@@ -3,8 +3,7 @@
  *
  *     {"timeout", OPTION_DURATION, offset, min, max, "250ms"}  +  node `2s`  ->  target.timeout_ms = 2000
  *
- * The rows themselves, and what is peculiar to one option, are in bind.c, bind_listen.c, bind_pool.c and
- * bind_route.c.
+ * The rows themselves, and what is peculiar to one option, are in bind.c and the files beside it (bind_*.c).
  */
 #include "config/option.h"
 
@@ -24,6 +23,8 @@ struct unit {
 /* Largest first: a value is printed in the largest unit that it is a whole number of. */
 static const struct unit duration_units[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
 static const struct unit size_units[] = {{"GiB", 1u << 30}, {"MiB", 1u << 20}, {"KiB", 1u << 10}, {"B", 1}};
+
+static const struct option_choice flag_choices[] = {{"yes", true}, {"no", false}, {NULL, 0}};
 
 /* ---- values in their place ---- */
 
@@ -57,7 +58,17 @@ static uint64_t load_number(const struct option *option, const void *target)
 
 static void store_choice(const struct option *option, void *target, int value)
 {
-    memcpy((char *)target + option->offset, &value, sizeof value);
+    char *field = (char *)target + option->offset;
+    bool flag = value != 0;
+    if (option->type == OPTION_FLAG)
+        memcpy(field, &flag, sizeof flag);
+    else
+        memcpy(field, &value, sizeof value);
+}
+
+static const struct option_choice *choices_of(const struct option *option)
+{
+    return option->type == OPTION_FLAG ? flag_choices : option->choices;
 }
 
 static const char *load_string(const struct option *option, const void *target)
@@ -101,9 +112,13 @@ static void print_number(const struct option *option, uint64_t number, struct te
 
 static const char *choice_name(const struct option *option, const void *target)
 {
+    const char *field = (const char *)target + option->offset;
     int value;
-    memcpy(&value, (const char *)target + option->offset, sizeof value);
-    const struct option_choice *choice = option->choices;
+    if (option->type == OPTION_FLAG)
+        value = *(const bool *)(const void *)field;
+    else
+        memcpy(&value, field, sizeof value);
+    const struct option_choice *choice = choices_of(option);
     while (choice->name != NULL && choice->value != value)
         choice++;
     return choice->name;
@@ -133,6 +148,7 @@ void option_print(const struct option *option, const void *target, struct text *
     mode_t mode;
     switch (option->type) {
     case OPTION_CHOICE:
+    case OPTION_FLAG:
         text_append_string(out, choice_name(option, target));
         break;
     case OPTION_SET:
@@ -173,6 +189,8 @@ static size_t field_bytes(const struct option *option)
     case OPTION_CHOICE:
     case OPTION_SET:
         return sizeof(int);
+    case OPTION_FLAG:
+        return sizeof(bool);
     case OPTION_TIME:
         return sizeof(int64_t);
     case OPTION_TAG:
@@ -229,8 +247,8 @@ static void print_advice(const struct option *option, struct text *out)
 {
     if (option->advice != NULL)
         text_append_string(out, option->advice);
-    else if (option->choices != NULL)
-        print_choices(option->choices, out);
+    else if (choices_of(option) != NULL)
+        print_choices(choices_of(option), out);
     else if (option->type == OPTION_GROUP)
         text_appendf(out, "a mapping such as `{%s: ...}`", option->table->options[0].name);
     else
@@ -402,7 +420,7 @@ static void bind_number(struct binder *binder, const struct option *option, cons
 
 static const struct option_choice *find_choice(const struct option *option, struct slice text)
 {
-    const struct option_choice *choice = option->choices;
+    const struct option_choice *choice = choices_of(option);
     while (choice->name != NULL && !slice_equal(text, slice_make(choice->name, strlen(choice->name))))
         choice++;
     return choice->name == NULL ? NULL : choice;
@@ -457,7 +475,7 @@ static void bind_value(struct binder *binder, const struct option *option, const
                           option->name);
     else if (option->bind != NULL)
         option->bind(binder, option, value, target);
-    else if (option->type == OPTION_CHOICE)
+    else if (option->type == OPTION_CHOICE || option->type == OPTION_FLAG)
         bind_choice(binder, option, value, target);
     else if (option->type == OPTION_SET)
         bind_set(binder, option, value, target);

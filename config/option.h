@@ -22,6 +22,7 @@ enum option_type {
     OPTION_RATE,     /* uint32_t: requests a second */
     OPTION_SHARE,    /* uint32_t: percent */
     OPTION_CHOICE,   /* int or an enum: one of `choices` */
+    OPTION_FLAG,     /* bool: `yes` or `no` */
     OPTION_SET,      /* unsigned: bits, each one of `choices`; a list of them */
     OPTION_STRING,   /* char *: a malloc'ed string or NULL; read by `bind` */
     OPTION_TAG,      /* char[2], both 0 for none; read by `bind` */
@@ -47,10 +48,11 @@ struct option_table {
 struct binder {
     struct config_errors *errors;
     struct config *config;
-    const char *directory;         /* of the file, with its slash; empty: the current one */
-    const struct yaml_node *route; /* read last, when all pools are known */
-    unsigned route_depth;          /* nodes above the one that is read */
-    size_t route_nodes;            /* so far */
+    const char *directory;          /* of the file, with its slash; empty: the current one */
+    const struct yaml_node *route;  /* read last, when all pools are known */
+    const struct yaml_node *access; /* read when all listeners are known */
+    unsigned route_depth;           /* nodes above the one that is read */
+    size_t route_nodes;             /* so far */
 };
 
 /* Reads value into target, the struct that the table's offsets are of. What is wrong goes to binder->errors. */

@@ -6,7 +6,7 @@
  *                                   |
  *                            servers[slot]
  *
- * Healths and route counters lie in sorted lists, and are searched by halving.
+ * Healths and route counters lie in sorted lists, and are searched by halving. TLS contexts are few: registry_tls.c.
  */
 #include "config/registry.h"
 
@@ -46,6 +46,9 @@ void registry_fini(struct registry *registry)
         health_destroy(&registry->healths[i]);
     for (size_t i = 0; i < registry->route_count; i++)
         route_destroy_counters(registry->routes[i]);
+    for (size_t i = 0; i < registry->tls_count; i++)
+        tls_context_unref(&registry->tls[i].context);
+    free(registry->tls);
     free(registry->servers);
     free(registry->links);
     free(registry->buckets);

@@ -1,6 +1,6 @@
 /*
- * What outlives a configuration: servers, pools' healths, and the counters of route nodes. So what stands in the old
- * and the new configuration keeps its connections, health and counters. Control thread only.
+ * What outlives a configuration: servers, pools' healths, the counters of route nodes, and TLS contexts. So what stands
+ * in the old and the new configuration keeps its connections, health, counters and TLS sessions. Control thread only.
  */
 #ifndef RINGSIDE_CONFIG_REGISTRY_H
 #define RINGSIDE_CONFIG_REGISTRY_H
@@ -8,7 +8,9 @@
 #include "pool/health.h"
 #include "pool/server.h"
 #include "routing/route.h"
+#include "tls/context.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +25,15 @@ struct registry_route {
     struct route_counters counters;
 };
 
+struct registry_tls {
+    struct tls_context *context; /* the registry's reference */
+    size_t holders;              /* snapshots' listeners and pools that took it */
+    bool again;                  /* it was taken again since the last registry_tls_refresh */
+};
+
+/* Room for what snapshot_try says. */
+#define REGISTRY_REFUSAL_MAX 1024
+
 struct registry {
     struct server **servers;     /* by slot; NULL: free */
     size_t slot_count;           /* a power of two, or 0 */
@@ -33,6 +44,11 @@ struct registry {
     size_t health_count;
     struct registry_route **routes; /* sorted by path */
     size_t route_count;
+    struct registry_tls *tls; /* in no order */
+    size_t tls_count;
+    /* No certificate, no file of users and no password is read: snapshots are for looking at routes, not for serving. */
+    bool is_for_routes;
+    char refusal[REGISTRY_REFUSAL_MAX]; /* why the last snapshot was refused, where no static text says it */
     unsigned worker_count;
     void (*on_down)(void *context, struct server *server);
     void (*on_gone)(void *context, struct server *server); /* right before a server is destroyed */
@@ -56,5 +72,21 @@ void registry_give(struct registry *registry, struct server **server);
  * memory is out. It is a route_counters_fn, whose context is the registry.
  */
 struct route_counters *registry_route(void *registry, const char *path);
+
+/*
+ * The TLS context of that spec, made if there is none. An existing one stays as it is for now; but its files are read
+ * and judged, so that NULL means the same in both cases: see tls_context_create_server.
+ */
+struct tls_context *registry_tls_server(struct registry *registry, const struct tls_server_spec *spec,
+                                        char error_out[TLS_ERROR_MAX], const char **error_field_out);
+struct tls_context *registry_tls_client(struct registry *registry, const struct tls_client_spec *spec,
+                                        char error_out[TLS_ERROR_MAX], const char **error_field_out);
+/*
+ * Lets the contexts that were taken again have what their files hold now: when nothing else can refuse the
+ * configuration. false with the sentence when a file has turned bad in between.
+ */
+bool registry_tls_refresh(struct registry *registry, char error_out[TLS_ERROR_MAX]);
+/* Gives it back; the last one drops the registry's reference. Clears the pointer, which may be NULL. */
+void registry_tls_give(struct registry *registry, struct tls_context **context);
 
 #endif

@@ -1,8 +1,10 @@
 /*
  * Owns the step from the model to what requests use. What is a pool here is plain data: publishing it to the workers is
- * proxy/control.c's affair.
+ * proxy/control.c's affair. What stands in other files than the configuration is read by security.c.
  */
 #include "config/snapshot.h"
+
+#include "config/security.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +78,26 @@ static bool make_pool(struct pool *pool, const struct config_pool *from, struct 
     return pool->ring != NULL;
 }
 
+/* false with *error_out: the first error, and how many there are. */
+static bool load_security(struct snapshot *snapshot, const struct config *config, struct registry *registry,
+                          const char **error_out)
+{
+    struct config_errors errors;
+    config_errors_init(&errors);
+    bool loaded = security_load(snapshot, config, registry, &errors);
+    config_errors_sort(&errors);
+    if (errors.count > 0) {
+        const struct config_error *first = &errors.items[0];
+        size_t size = sizeof registry->refusal;
+        int len = snprintf(registry->refusal, size, "line %d, column %d: %s", first->line, first->column, first->text);
+        if (errors.count > 1 && len >= 0 && (size_t)len < size)
+            (void)snprintf(registry->refusal + len, size - (size_t)len, " (%zu errors in all)", errors.count);
+        *error_out = registry->refusal;
+    }
+    config_errors_fini(&errors);
+    return loaded;
+}
+
 /* false with *error_out when a pool or the route cannot be made; what was made is in the snapshot. */
 static bool fill(struct snapshot *snapshot, const struct config *config, struct registry *registry,
                  const char **error_out)
@@ -89,7 +111,18 @@ static bool fill(struct snapshot *snapshot, const struct config *config, struct 
             return false;
     }
     snapshot->route = route_create(config->route, snapshot->pools, registry_route, registry, error_out);
-    return snapshot->route != NULL;
+    if (snapshot->route == NULL)
+        return false;
+    *error_out = "out of memory";
+    if (!load_security(snapshot, config, registry, error_out))
+        return false;
+    for (size_t i = 0; i < config->pool_count; i++) {
+        snapshot->pools[i].settings.tls = snapshot->pool_tls[i];
+        snapshot->pools[i].settings.auth = snapshot->pool_auth[i];
+    }
+    /* Nothing else can refuse now. */
+    *error_out = registry->refusal;
+    return registry_tls_refresh(registry, registry->refusal);
 }
 
 struct snapshot *snapshot_try(struct config **config, struct registry *registry, uint64_t generation,
@@ -117,20 +150,34 @@ struct snapshot *snapshot_create(struct config **config, struct registry *regist
     return snapshot;
 }
 
-void snapshot_explain_refusal(const struct config *config, struct config_errors *errors)
+/* Reads it all once more, over a registry of its own, for the errors. */
+static void explain_security(const struct config *config, struct config_errors *errors)
 {
-    bool said = false;
+    struct registry registry;
+    struct snapshot snapshot = {0};
+    registry_init(&registry, 1, NULL, NULL, NULL);
+    (void)security_load(&snapshot, config, &registry, errors);
+    security_unload(&snapshot, &registry);
+    registry_fini(&registry);
+}
+
+void snapshot_explain_refusal(const struct config *config, const struct registry *registry,
+                              struct config_errors *errors)
+{
+    size_t before = errors->count;
     for (size_t i = 0; i < config->pool_count; i++) {
         const struct config_pool *pool = &config->pools[i];
         const char *error;
         struct ring *ring = make_ring(pool, &error);
         if (ring == NULL) {
             config_errors_add(errors, pool->line, pool->column, "pool `%s`: %s", pool->name, error);
-            said = true;
         }
         ring_destroy(&ring);
     }
-    if (!said)
+    if (!registry->is_for_routes)
+        explain_security(config, errors);
+    config_errors_sort(errors);
+    if (errors->count == before)
         config_errors_no_memory(errors);
 }
 
@@ -149,6 +196,7 @@ void snapshot_destroy(struct snapshot **snapshot, struct registry *registry)
         free(pool->servers);
     }
     free(s->pools);
+    security_unload(s, registry);
     config_destroy(&s->config);
     free(s);
 }
@@ -163,6 +211,8 @@ void snapshot_apply_health(const struct snapshot *snapshot)
             .probe_max_ms = from->health_probe_max_ms,
             .panic_percent = from->health_panic_percent,
             .timeout_ms = from->connect_timeout_ms + from->timeout_ms,
+            .tls = snapshot->pool_tls[i],
+            .auth = snapshot->pool_auth[i],
             .flush_on_return = from->on_return == CONFIG_ON_RETURN_FLUSH,
         };
         health_configure(snapshot->pools[i].health, &settings, (uint32_t)from->server_count);

@@ -3,7 +3,8 @@
  * by itself.
  *
  *     workers auto, user none
- *     listen 127.0.0.1:11211
+ *     listen 127.0.0.1:11211, auth required
+ *       tls: certificate /etc/server.pem, ...
  *     limits: clients 10000, item_size 1MiB, …
  *     log: level info, format text
  *     pool main: 2 servers
@@ -15,10 +16,14 @@
  *       failover: on [down, timeout], expiry 10s, budget 100%
  *         to: pool main
  *         to: pool gutter
+ *     users: file /etc/users
+ *     access
+ *       app: commands read write, keys app:*
  *     warning: no request reaches pool spare: the route does not name it
  */
 #include "config/summary.h"
 
+#include "config/access.h"
 #include "config/address.h"
 #include "config/bind.h"
 #include "wire/verb.h"
@@ -50,16 +55,36 @@ static void append_groups(const struct option_table *table, const void *target, 
     }
 }
 
+/* Its `tls`, and who processes at the other end are. */
+static void append_identities(const struct config_listen *listen, struct text *out)
+{
+    const struct tls_server_spec *tls = &listen->tls;
+    if (listen->has_tls) {
+        text_append_string(out, "  tls: ");
+        append_values(&listen_tls_table, listen, out);
+    }
+    for (size_t i = 0; i < tls->further_count; i++) {
+        text_append_string(out, "  tls, further: ");
+        append_values(&identity_table, &tls->further[i], out);
+    }
+    for (size_t i = 0; i < listen->peer_count; i++)
+        text_appendf(out, "%s%s is %s%s", i == 0 ? "  peers: " : ", ", listen->peers[i].name, listen->peers[i].user,
+                     i + 1 == listen->peer_count ? "\n" : "");
+}
+
 static void append_listen(const struct config_listen *listen, struct text *out)
 {
     text_appendf(out, "listen %s", listen->label);
     if (listen->address.is_unix)
         text_appendf(out, ", mode %04o", (unsigned)listen->mode);
+    if (listen->auth != CONFIG_AUTH_NONE)
+        text_appendf(out, ", auth %s", listen->auth == CONFIG_AUTH_REQUIRED ? "required" : "optional");
     for (size_t i = 0; i < listen->deny_count; i++) {
         text_append_string(out, i == 0 ? ", deny " : " ");
         text_append_slice(out, verb_name((enum verb)listen->deny[i]));
     }
     text_append(out, "\n", 1);
+    append_identities(listen, out);
 }
 
 static void append_server(const struct config_server *server, struct text *out)
@@ -82,6 +107,27 @@ static void append_pool(const struct config_pool *pool, struct text *out)
     text_append_string(out, "  ");
     append_values(&pool_table, pool, out);
     append_groups(&pool_table, pool, "  ", out);
+    if (pool->has_tls) {
+        text_append_string(out, "  tls: ");
+        append_values(&pool_tls_table, pool, out);
+    }
+    if (pool->auth.user != NULL) {
+        text_append_string(out, "  auth: ");
+        append_values(&pool_auth_table, pool, out);
+    }
+}
+
+static void append_users(const struct config *config, struct text *out)
+{
+    if (config->users_file != NULL) {
+        text_append_string(out, "users: ");
+        append_values(&users_table, config, out);
+    }
+    for (size_t i = 0; i < config->access_count; i++) {
+        text_append_string(out, i == 0 ? "access\n  " : "  ");
+        config_access_print(&config->access[i], out);
+        text_append(out, "\n", 1);
+    }
 }
 
 /* ---- the route ---- */
@@ -135,6 +181,8 @@ static void append_warnings(const struct config *config, struct text *out)
     }
     mark_reached(config->route, reached);
     for (size_t i = 0; i < config->pool_count; i++) {
+        if (config->pools[i].tls.insecure)
+            text_appendf(out, "warning: anybody can pass for a server of pool %s: `insecure`\n", config->pools[i].name);
         if (!reached[i])
             text_appendf(out, "warning: no request reaches pool %s: the route does not name it\n",
                          config->pools[i].name);
@@ -161,5 +209,6 @@ void config_summary(const struct config *config, struct text *out)
     for (size_t i = 0; i < config->pool_count; i++)
         append_pool(&config->pools[i], out);
     append_route(config, out);
+    append_users(config, out);
     append_warnings(config, out);
 }

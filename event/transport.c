@@ -37,6 +37,17 @@ static ssize_t plain_write(struct transport *transport, const struct iovec *vect
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? TRANSPORT_AGAIN : TRANSPORT_ERROR;
 }
 
+static void plain_end_writing(struct transport *transport)
+{
+    (void)shutdown(transport->fd, SHUT_WR);
+}
+
+static const char *plain_problem(const struct transport *transport)
+{
+    (void)transport;
+    return NULL;
+}
+
 static void plain_close(struct transport *transport)
 {
     close(transport->fd);
@@ -46,6 +57,9 @@ const struct transport_methods transport_plain = {
     .name = "plain",
     .read = plain_read,
     .write = plain_write,
+    .connect_result = transport_socket_error,
+    .end_writing = plain_end_writing,
+    .problem = plain_problem,
     .close = plain_close,
 };
 
@@ -70,6 +84,11 @@ void transport_init(struct transport *transport, void (*on_ready)(struct transpo
     transport->methods = &transport_plain;
     transport->fd = -1;
     transport->wanted = 0;
+    transport->armed = 0;
+    transport->opening = false;
+    transport->buffered = false;
+    transport->unreported = 0;
+    transport->stream = NULL;
     transport->on_ready = on_ready;
 }
 
@@ -79,6 +98,10 @@ void transport_open(struct transport *transport, struct loop *loop, const struct
     transport->methods = methods;
     transport->fd = fd;
     transport->wanted = 0;
+    transport->armed = 0;
+    transport->opening = false;
+    transport->buffered = false;
+    transport->unreported = 0;
     event_assign(&transport->readable, loop->base, fd, EV_READ | EV_PERSIST, on_readable, transport);
     event_assign(&transport->writable, loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, transport);
 }
@@ -87,7 +110,8 @@ void transport_close(struct transport *transport)
 {
     if (transport->fd < 0)
         return;
-    transport_want(transport, 0);
+    transport_arm(transport, 0);
+    transport->wanted = 0;
     transport->methods->close(transport);
     transport->fd = -1;
 }
@@ -97,14 +121,31 @@ static int switch_event(struct event *event, bool on)
     return on ? event_add(event, NULL) : event_del(event);
 }
 
+int transport_arm(struct transport *transport, unsigned events)
+{
+    unsigned changed = transport->armed ^ events;
+    if (changed & TRANSPORT_READABLE && switch_event(&transport->readable, events & TRANSPORT_READABLE) != 0)
+        return -1;
+    if (changed & TRANSPORT_WRITABLE && switch_event(&transport->writable, events & TRANSPORT_WRITABLE) != 0)
+        return -1;
+    transport->armed = events;
+    return 0;
+}
+
+void transport_nudge(struct transport *transport)
+{
+    if (transport->buffered && transport->armed & TRANSPORT_READABLE)
+        event_active(&transport->readable, EV_READ, 0);
+}
+
 int transport_want(struct transport *transport, unsigned wanted)
 {
-    unsigned changed = transport->wanted ^ wanted;
-    if (changed & TRANSPORT_READABLE && switch_event(&transport->readable, wanted & TRANSPORT_READABLE) != 0)
-        return -1;
-    if (changed & TRANSPORT_WRITABLE && switch_event(&transport->writable, wanted & TRANSPORT_WRITABLE) != 0)
-        return -1;
     transport->wanted = wanted;
+    if (transport->opening || transport->armed == wanted)
+        return 0;
+    if (transport_arm(transport, wanted) != 0)
+        return -1;
+    transport_nudge(transport);
     return 0;
 }
 
@@ -150,7 +191,7 @@ int transport_connect_socket(const struct sockaddr *address, socklen_t address_l
     return -1;
 }
 
-int transport_connect_result(const struct transport *transport)
+int transport_socket_error(const struct transport *transport)
 {
     int error = 0;
     socklen_t len = sizeof error;

@@ -8,7 +8,9 @@
  *   there a moment ago.
  * - on_ready is called when what was asked for by transport_want is possible, or the connection has failed (the next
  *   read or write then says how). It may close the transport and free its object.
- * - A connecting transport becomes writable when it is connected or has failed: transport_connect_result tells which.
+ * - A connecting transport becomes writable when it is connected or has failed: transport_connect_result tells which, and
+ *   transport_problem, where the transport knows more than an errno value says, why.
+ * - Bytes that a transport has read for itself and not yet handed on make it readable again (`buffered`).
  * - transport_close is for the owner alone; it may be called at any time, also within on_ready, and twice.
  */
 #ifndef RINGSIDE_EVENT_TRANSPORT_H
@@ -37,13 +39,21 @@ struct transport_methods {
     const char *name;
     ssize_t (*read)(struct transport *transport, char *buffer, size_t capacity);
     ssize_t (*write)(struct transport *transport, const struct iovec *vectors, int count);
+    int (*connect_result)(const struct transport *transport);
+    void (*end_writing)(struct transport *transport);          /* tells the peer that no more will come */
+    const char *(*problem)(const struct transport *transport); /* NULL: none */
     void (*close)(struct transport *transport);
 };
 
 struct transport {
     const struct transport_methods *methods;
-    int fd; /* -1: closed */
-    unsigned wanted;
+    int fd;            /* -1: closed */
+    unsigned wanted;   /* by the owner */
+    unsigned armed;    /* the events that are added */
+    bool opening;      /* the methods see to the events, until they are done with opening */
+    bool buffered;     /* there is more to read, though the socket may not be readable */
+    size_t unreported; /* bytes that may have left, beyond those that writes have reported */
+    void *stream;      /* the methods' own */
     struct event readable;
     struct event writable;
     void (*on_ready)(struct transport *transport, unsigned ready);
@@ -76,9 +86,31 @@ static inline ssize_t transport_read(struct transport *transport, char *buffer, 
  */
 ssize_t transport_write_chain(struct transport *transport, struct chain *chain, struct memory *memory, size_t max);
 
+/* Adds and removes events. For those who write a transport, while it is opening. */
+int transport_arm(struct transport *transport, unsigned events);
+/* It has become readable by itself, or is open now. The same. */
+void transport_nudge(struct transport *transport);
+
 /* Starts a connection. A non-blocking socket, or -1 with errno. TCP_NODELAY is set. */
 int transport_connect_socket(const struct sockaddr *address, socklen_t address_len);
 /* 0: connected; else the errno that connecting ended with. */
-int transport_connect_result(const struct transport *transport);
+static inline int transport_connect_result(const struct transport *transport)
+{
+    return transport->methods->connect_result(transport);
+}
+/* The same for the socket beneath. */
+int transport_socket_error(const struct transport *transport);
+
+/* No more will be written: the peer is told so. */
+static inline void transport_end_writing(struct transport *transport)
+{
+    transport->methods->end_writing(transport);
+}
+
+/* A sentence's end on what went wrong, beyond errno; valid as long as it is open. NULL: nothing more is known. */
+static inline const char *transport_problem(const struct transport *transport)
+{
+    return transport->methods->problem(transport);
+}
 
 #endif

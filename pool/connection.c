@@ -11,6 +11,8 @@
 #include "pool/health.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,8 +50,23 @@ static bool pass_gate(const struct connection *connection)
     return true;
 }
 
+/* What a server answers to the login that goes before all else. */
+static bool login_on_reply(const struct call *call, const struct call_reply *reply)
+{
+    const struct upstream *upstream = call->connection->upstream;
+    if (reply->unit->code == REPLY_CODE_STORED)
+        return true;
+    log_warning("login_refused", "pool %s: server %s does not let the user `%s` in: `%.*s`",
+                upstream->server->identity.pool, upstream->server->identity.label,
+                upstream->settings.auth != NULL ? upstream->settings.auth->user : "", (int)reply->unit->head_bytes - 2,
+                reply->data);
+    return false;
+}
+
 static bool greeting_on_reply(struct call *call, const struct call_reply *reply)
 {
+    if (call->verb == VERB_SET)
+        return login_on_reply(call, reply);
     if (reply->unit->code != REPLY_CODE_VERSION) {
         const struct server_identity *identity = &call->connection->upstream->server->identity;
         log_warning("greeting_refused",
@@ -266,7 +283,7 @@ static void connection_flush(struct loop_task *task)
     if (connection->state != CONNECTION_OPEN || chain_is_empty(&connection->out) ||
         list_is_linked(&connection->fail.node))
         return;
-    size_t limit = connection->gated ? sizeof GREETING - 1 - (size_t)connection->written_bytes : SIZE_MAX;
+    size_t limit = connection->gated ? connection->greeting_bytes - (size_t)connection->written_bytes : SIZE_MAX;
     if (limit == 0)
         return;
     ssize_t n = transport_write_chain(&connection->transport, &connection->out, connection_memory(connection), limit);
@@ -281,7 +298,7 @@ static void connection_flush(struct loop_task *task)
             connection->progress_us = loop_now_us(connection_loop(connection));
     }
     bool blocked =
-        connection->gated ? connection->written_bytes < sizeof GREETING - 1 : !chain_is_empty(&connection->out);
+        connection->gated ? connection->written_bytes < connection->greeting_bytes : !chain_is_empty(&connection->out);
     unsigned readable = connection->held ? 0 : TRANSPORT_READABLE;
     if (transport_want(&connection->transport, readable | (blocked ? TRANSPORT_WRITABLE : 0)) != 0) {
         connection_fail(connection, CALL_FAILURE_LOCAL, "out of memory");
@@ -472,6 +489,16 @@ static void connection_retire_if_idle(struct connection *connection)
         connection_fail(connection, CALL_FAILURE_LOCAL, "no longer needed");
 }
 
+/* What the transport knows of its failure, in a place that outlives it; else the given text. */
+static const char *keep_problem(struct connection *connection, const char *text)
+{
+    const char *problem = transport_problem(&connection->transport);
+    if (problem == NULL)
+        return text;
+    (void)snprintf(connection->problem, sizeof connection->problem, "%s", problem);
+    return connection->problem;
+}
+
 static void connection_read(struct connection *connection)
 {
     struct upstream_context *context = connection->upstream->context;
@@ -481,7 +508,7 @@ static void connection_read(struct connection *connection)
     if (n == TRANSPORT_EOF || n == TRANSPORT_ERROR) {
         bool here = n == TRANSPORT_ERROR && errno == ENOMEM;
         connection_fail(connection, here ? CALL_FAILURE_LOCAL : CALL_FAILURE_RESET,
-                        here ? "out of memory" : "the server closed the connection");
+                        here ? "out of memory" : keep_problem(connection, "the server closed the connection"));
         return;
     }
     connection->progress_us = loop_now_us(context->loop);
@@ -557,8 +584,10 @@ static void connect_next_address(struct connection *connection)
         return;
     }
     connection->state = CONNECTION_CONNECTING;
-    transport_open(&connection->transport, connection_loop(connection), &transport_plain, fd);
-    if (transport_want(&connection->transport, TRANSPORT_WRITABLE) != 0)
+    struct upstream *upstream = connection->upstream;
+    if (upstream_open_transport(&connection->transport, connection_loop(connection), fd, upstream->server,
+                                upstream->settings.tls, &upstream->session) != 0 ||
+        transport_want(&connection->transport, TRANSPORT_WRITABLE) != 0)
         connection_fail_later(connection, CALL_FAILURE_LOCAL, "out of memory");
     set_timer(connection);
 }
@@ -570,11 +599,12 @@ static void connection_on_connected(struct connection *connection)
         connection_opened(connection);
         return;
     }
+    const char *text = keep_problem(connection, strerrordesc_np(error));
     transport_close(&connection->transport);
     if (connection->addresses_left > 0)
         connect_next_address(connection);
     else
-        connection_fail(connection, connect_failure_reason(error), strerrordesc_np(error));
+        connection_fail(connection, connect_failure_reason(error), text);
 }
 
 static void on_resolved(struct resolve_job *job)
@@ -688,7 +718,7 @@ static void log_failure(const struct connection *connection, const struct call_f
 void connection_fail(struct connection *connection, enum call_failure_reason reason, const char *text)
 {
     struct call_failure failure = {.reason = reason, .text = text};
-    uint64_t written_bytes = connection->written_bytes;
+    uint64_t written_bytes = connection->written_bytes + connection->transport.unreported;
     struct call *call = connection->first;
     if (call != NULL) {
         log_failure(connection, &failure);
@@ -761,20 +791,37 @@ static struct call *call_create(struct connection *connection, enum verb verb, c
     return call;
 }
 
-static bool greet(struct connection *connection)
+/* One of the connection's own calls, its request being `text`. */
+static bool say(struct connection *connection, enum verb verb, const char *text, size_t len)
 {
-    connection->gated = atomic_load_explicit(&connection->upstream->server->version, memory_order_relaxed) == 0;
-    struct call *call = call_create(connection, VERB_VERSION, &greeting_methods, connection);
+    struct call *call = call_create(connection, verb, &greeting_methods, connection);
     if (call == NULL)
         return false;
     call_enqueue(connection, call);
-    if (!chain_append_copy(&connection->out, connection_memory(connection), GREETING, sizeof GREETING - 1)) {
+    if (!chain_append_copy(&connection->out, connection_memory(connection), text, len)) {
         call_dequeue(connection);
         return false;
     }
     /* The same clock as the calls behind it: deadlines stand in the order of the calls. */
     call->deadline_us = call->start_us + (uint64_t)connection->upstream->settings.timeout_ms * 1000;
     return true;
+}
+
+static bool greet(struct connection *connection)
+{
+    const struct secret *auth = connection->upstream->settings.auth;
+    char login[SECRET_LOGIN_MAX];
+    size_t login_len = auth != NULL ? secret_print_login(auth, login) : 0;
+    connection->greeting_bytes = login_len + sizeof GREETING - 1;
+    connection->gated = atomic_load_explicit(&connection->upstream->server->version, memory_order_relaxed) == 0;
+    bool said = (auth == NULL || say(connection, VERB_SET, login, login_len)) &&
+                say(connection, VERB_VERSION, GREETING, sizeof GREETING - 1);
+    OPENSSL_cleanse(login, login_len);
+    while (!said && connection->first != NULL)
+        call_dequeue(connection);
+    if (!said)
+        chain_clear(&connection->out, connection_memory(connection));
+    return said;
 }
 
 struct call *connection_call(struct connection *connection, enum verb verb, const struct call_methods *methods,

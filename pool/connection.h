@@ -28,6 +28,7 @@ struct connection {
     bool held;     /* not read: see connection_hold */
     bool retiring; /* to be closed as soon as no call is under way */
     struct chain out;
+    size_t greeting_bytes;  /* what goes before all requests */
     uint64_t written_bytes; /* ever written, on this socket */
     uint64_t read_bytes;    /* ever read, on this socket */
     uint64_t extended_at;   /* read_bytes when a deadline was last put off */
@@ -45,6 +46,7 @@ struct connection {
     struct loop_task flush;
     struct loop_task fail; /* a failure that is to be told at the turn's end */
     struct call_failure failure;
+    char problem[160]; /* what a failure's text may stand in */
     struct list waiters;
     struct resolve_job *resolving;
 };

@@ -12,6 +12,8 @@
 #define RINGSIDE_POOL_HEALTH_H
 
 #include "pool/server.h"
+#include "tls/context.h"
+#include "tls/secret.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -23,7 +25,10 @@ struct health_settings {
     uint32_t probe_max_ms;  /* the pause doubles up to this */
     uint32_t panic_percent; /* of the pool's servers that may be down at most */
     uint32_t timeout_ms;    /* for a probe, connecting included */
-    bool flush_on_return;   /* a server that comes back with its memory intact is to be flushed: see homecoming.h */
+    /* For probes; both live as long as a snapshot has servers of the pool. */
+    struct tls_context *tls;   /* NULL: in the clear */
+    const struct secret *auth; /* NULL: no authentication */
+    bool flush_on_return;      /* a server that comes back with its memory intact is to be flushed: see homecoming.h */
 };
 
 struct health {

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "pool/server.h"
 
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,10 +35,28 @@ static enum homecoming_next again(struct homecoming *h, const char *reason)
     return HOMECOMING_AGAIN;
 }
 
-void homecoming_begin(struct homecoming *homecoming, const char *pool, bool flush, uint64_t away_us)
+static enum homecoming_next ask_version(struct homecoming *h)
+{
+    return ask(h, HOMECOMING_VERSION, VERB_VERSION, "version\r\n");
+}
+
+void homecoming_begin(struct homecoming *homecoming, const char *pool, const struct secret *auth, bool flush,
+                      uint64_t away_us)
 {
     *homecoming = (struct homecoming){.pool = pool, .flush = flush, .away_us = away_us, .uptime_s = UINT64_MAX};
-    ask(homecoming, HOMECOMING_VERSION, VERB_VERSION, "version\r\n");
+    if (auth == NULL) {
+        ask_version(homecoming);
+        return;
+    }
+    homecoming->step = HOMECOMING_LOGIN;
+    homecoming->verb = VERB_SET;
+    homecoming->question_len = secret_print_login(auth, homecoming->question);
+}
+
+static enum homecoming_next take_login(struct homecoming *h, const struct reply_unit *unit)
+{
+    OPENSSL_cleanse(h->question, h->question_len);
+    return unit->code == REPLY_CODE_STORED ? ask_version(h) : again(h, "it does not let the pool's user in");
 }
 
 static enum homecoming_next take_version(struct homecoming *h, const struct reply_unit *unit)
@@ -136,6 +155,8 @@ static enum homecoming_next take_flush(struct homecoming *h, const struct reply_
 enum homecoming_next homecoming_take(struct homecoming *homecoming, const struct reply_unit *unit, const char *data)
 {
     switch (homecoming->step) {
+    case HOMECOMING_LOGIN:
+        return take_login(homecoming, unit);
     case HOMECOMING_VERSION:
         return take_version(homecoming, unit);
     case HOMECOMING_STATS:

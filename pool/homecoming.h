@@ -2,6 +2,7 @@
  * What a server that was down is asked before its keys come home: whether it speaks the protocol, and, where the pool wants it
  * (on_return: flush), that it holds nothing from before it was away. Data and decisions only: probe.c sends the questions.
  *
+ *      (login)                                                   where the pool has an `auth`
  *      version --> up                                            on_return: keep
  *          \-> stats --> it has restarted: it is empty --> up
  *                  \-> gets MARKER --> "done T", T after it went down: another Ringside has flushed it --> up
@@ -18,6 +19,7 @@
 #define RINGSIDE_POOL_HOMECOMING_H
 
 #include "base/slice.h"
+#include "tls/secret.h"
 #include "wire/reply.h"
 #include "wire/verb.h"
 
@@ -25,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HOMECOMING_QUESTION_MAX 768
+#define HOMECOMING_QUESTION_MAX 2048
 /* A Ringside that said it was flushing, and has not been done for so long, is taken for dead. */
 #define HOMECOMING_PATIENCE_S 10
 /* How long a marker stays. */
@@ -39,6 +41,7 @@ enum homecoming_next {
 };
 
 enum homecoming_step {
+    HOMECOMING_LOGIN,
     HOMECOMING_VERSION,
     HOMECOMING_STATS,
     HOMECOMING_MARKER,
@@ -65,8 +68,9 @@ struct homecoming {
     const char *reason; /* static */
 };
 
-/* pool: its name, borrowed. The first question stands. */
-void homecoming_begin(struct homecoming *homecoming, const char *pool, bool flush, uint64_t away_us);
+/* pool: its name, borrowed. auth: how to log in; NULL: not at all. The first question stands. */
+void homecoming_begin(struct homecoming *homecoming, const char *pool, const struct secret *auth, bool flush,
+                      uint64_t away_us);
 /* The next unit of the server's reply; data: its line and its data block, whole. */
 enum homecoming_next homecoming_take(struct homecoming *homecoming, const struct reply_unit *unit, const char *data);
 

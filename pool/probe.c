@@ -8,6 +8,7 @@
 #include "event/transport.h"
 #include "pool/health.h"
 #include "pool/homecoming.h"
+#include "pool/upstream.h"
 #include "wire/reply.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@ struct probe {
     struct server *server;
     struct wheel_timer timer; /* the pause's end, or the attempt's deadline */
     struct transport transport;
+    struct tls_session *session;
     struct resolve_job *resolving;
     bool attempting;
     bool connected;
@@ -54,6 +56,7 @@ static void probe_destroy(struct probe **probe)
     struct probe *p = *probe;
     *probe = NULL;
     probe_end_attempt(p);
+    tls_session_forget(&p->session);
     list_unlink(&p->node);
     free(p);
 }
@@ -67,13 +70,13 @@ static uint64_t jittered(struct probe *probe)
 
 static void probe_failed(struct probe *probe, const char *reason)
 {
-    probe_end_attempt(probe);
     struct server *server = probe->server;
     atomic_fetch_add_explicit(&server->probe_failures, 1, memory_order_relaxed);
     struct health_settings settings = health_settings(server->health);
     probe->pause_ms = probe->pause_ms * 2 < settings.probe_max_ms ? probe->pause_ms * 2 : settings.probe_max_ms;
     log_debug("probe_failed", "pool %s: server %s: %s; the next probe is in about %llu ms", server->identity.pool,
               server->identity.label, reason, (unsigned long long)probe->pause_ms);
+    probe_end_attempt(probe); /* the reason may be the transport's */
     loop_arm(probe->prober->loop, &probe->timer, jittered(probe));
 }
 
@@ -165,13 +168,15 @@ static void probe_ask(struct probe *probe)
 {
     int error = transport_connect_result(&probe->transport);
     if (error != 0) {
-        probe_failed(probe, strerrordesc_np(error));
+        const char *problem = transport_problem(&probe->transport);
+        probe_failed(probe, problem != NULL ? problem : strerrordesc_np(error));
         return;
     }
     probe->connected = true;
     struct server *server = probe->server;
     int64_t since_us = atomic_load_explicit(&server->down_since_us, memory_order_relaxed);
-    homecoming_begin(&probe->homecoming, server->identity.pool, health_settings(server->health).flush_on_return,
+    struct health_settings settings = health_settings(server->health);
+    homecoming_begin(&probe->homecoming, server->identity.pool, settings.auth, settings.flush_on_return,
                      loop_clock_us() - (uint64_t)since_us);
     if (probe_send(probe) && transport_want(&probe->transport, TRANSPORT_READABLE) != 0)
         probe_failed(probe, "out of memory");
@@ -199,8 +204,9 @@ static void probe_connect(struct probe *probe)
         probe_failed(probe, strerrordesc_np(errno));
         return;
     }
-    transport_open(&probe->transport, probe->prober->loop, &transport_plain, fd);
-    if (transport_want(&probe->transport, TRANSPORT_WRITABLE) != 0)
+    struct tls_context *tls = health_settings(probe->server->health).tls;
+    if (upstream_open_transport(&probe->transport, probe->prober->loop, fd, probe->server, tls, &probe->session) != 0 ||
+        transport_want(&probe->transport, TRANSPORT_WRITABLE) != 0)
         probe_failed(probe, "out of memory");
 }
 

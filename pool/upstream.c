@@ -82,6 +82,7 @@ void upstream_destroy(struct upstream **upstream)
         struct connection *connection = list_first(&u->uploads, struct connection, node);
         connection_destroy(&connection);
     }
+    tls_session_forget(&u->session);
     free(u->lanes);
     free(u);
 }
@@ -220,6 +221,15 @@ uint32_t upstream_outstanding(const struct upstream *upstream)
     list_for_each_safe (node, following, &upstream->uploads)
         calls += list_entry(node, struct connection, node)->call_count;
     return calls;
+}
+
+int upstream_open_transport(struct transport *transport, struct loop *loop, int fd, const struct server *server,
+                            struct tls_context *tls, struct tls_session **session)
+{
+    if (tls != NULL)
+        return tls_transport_open_client(transport, loop, tls, fd, server->identity.host, session);
+    transport_open(transport, loop, &transport_plain, fd);
+    return 0;
 }
 
 void upstream_failed(struct upstream *upstream, const struct call_failure *failure)

@@ -10,6 +10,8 @@
 #include "pool/call.h"
 #include "pool/resolve.h"
 #include "pool/server.h"
+#include "tls/secret.h"
+#include "tls/transport.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,6 +36,9 @@ struct upstream_settings {
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;
     uint32_t failures; /* in a row, to report the server down */
+    /* Both are the snapshot's that the settings are of, which is to outlive them. */
+    struct tls_context *tls;   /* NULL: in the clear */
+    const struct secret *auth; /* NULL: no authentication */
 };
 
 struct upstream {
@@ -43,8 +48,9 @@ struct upstream {
     struct upstream_settings settings;
     struct connection **lanes; /* shared connections; settings.connections of them */
     uint32_t lane_count;
-    struct list uploads; /* exclusive connections, idle and busy */
-    uint32_t failures;   /* in a row */
+    struct tls_session *session; /* of the last connection, for the next one; NULL: none */
+    struct list uploads;         /* exclusive connections, idle and busy */
+    uint32_t failures;           /* in a row */
     uint32_t
         latency_us_scaled; /* of replies: moving average, times UPSTREAM_LATENCY_SCALE; timeouts count as what they took */
     uint32_t users;        /* snapshots of this worker that name the server */
@@ -128,6 +134,13 @@ static inline uint32_t upstream_latency_us(const struct upstream *upstream)
 {
     return upstream->latency_us_scaled / UPSTREAM_LATENCY_SCALE;
 }
+
+/*
+ * Takes over a connecting socket, in the clear or by TLS. For connection.c and probe.c. 0, or -1 when memory is out; fd is then
+ * closed.
+ */
+int upstream_open_transport(struct transport *transport, struct loop *loop, int fd, const struct server *server,
+                            struct tls_context *tls, struct tls_session **session);
 
 /* For connection.c: a call or a connection has failed, or gone well. */
 void upstream_failed(struct upstream *upstream, const struct call_failure *failure);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "proxy/exchange.h"
 #include "proxy/requests.h"
+#include "tls/transport.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -27,7 +28,7 @@ static const struct config_limits *limits(const struct client *client)
 /* Something is expected of the client: the rest of a request, or that it takes its replies. */
 static bool is_owing(const struct client *client)
 {
-    if (client->transport.wanted & TRANSPORT_WRITABLE)
+    if (client->transport.wanted & TRANSPORT_WRITABLE || tls_transport_is_opening(&client->transport))
         return true;
     return client->paused == 0 && !client->ended && (client->in.block != NULL || client->state != CLIENT_COMMAND);
 }
@@ -130,7 +131,8 @@ static void start_lingering(struct client *client)
     client->linger = false;
     client->lingering = true;
     client->active_us = loop_now_us(&client->worker->loop);
-    if (shutdown(client->transport.fd, SHUT_WR) != 0 || transport_want(&client->transport, TRANSPORT_READABLE) != 0)
+    transport_end_writing(&client->transport);
+    if (transport_want(&client->transport, TRANSPORT_READABLE) != 0)
         client->closing = true;
     loop_disarm(&client->worker->loop, &client->timer);
     watch(client);
@@ -340,6 +342,16 @@ void client_answered(struct client *client)
 
 /* ---- Life ---- */
 
+/* false: memory is out, and fd is closed. */
+static bool open_transport(struct client *client, int fd)
+{
+    struct loop *loop = &client->worker->loop;
+    if (client->listener->tls != NULL)
+        return tls_transport_open_server(&client->transport, loop, client->listener->tls, fd) == 0;
+    transport_open(&client->transport, loop, &transport_plain, fd);
+    return true;
+}
+
 struct client *client_create(struct worker *worker, struct listener *listener, int fd)
 {
     struct client *client = slab_alloc(&worker->client_slab);
@@ -363,12 +375,12 @@ struct client *client_create(struct worker *worker, struct listener *listener, i
     loop_task_init(&client->resume, client_resume);
     wheel_timer_init(&client->timer, on_due);
     transport_init(&client->transport, client_on_ready);
-    transport_open(&client->transport, &worker->loop, &transport_plain, fd);
+    bool open = open_transport(client, fd);
     listener->refs++;
     list_push_back(&worker->clients, &client->node);
     counter_add(&worker->stats.clients, 1);
     counter_add(&worker->stats.clients_accepted, 1);
-    if (transport_want(&client->transport, TRANSPORT_READABLE) != 0) {
+    if (!open || transport_want(&client->transport, TRANSPORT_READABLE) != 0) {
         client_destroy(&client);
         return NULL;
     }
@@ -387,6 +399,7 @@ void client_destroy(struct client **client)
     loop_disarm(&worker->loop, &c->timer);
     upstream_waiter_cancel(&c->waiter);
     client_release(c);
+    gate_leave(c);
     while (c->first != NULL) {
         struct exchange *exchange = c->first;
         c->first = exchange->next;

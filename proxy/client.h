@@ -12,6 +12,7 @@
 #include "event/input.h"
 #include "event/transport.h"
 #include "pool/upstream.h"
+#include "proxy/gate.h"
 #include "proxy/listener.h"
 #include "proxy/worker.h"
 #include "wire/request.h"
@@ -35,6 +36,7 @@ enum client_pause {
     CLIENT_PAUSE_OUT = 2,      /* too many bytes of replies wait */
     CLIENT_PAUSE_UPSTREAM = 4, /* a server's queue is full */
     CLIENT_PAUSE_ORDER = 8,    /* an upload waits for what was before it, or the rest for an upload */
+    CLIENT_PAUSE_LOGIN = 16,   /* its password is being checked */
 };
 
 /* Bytes of replies waiting (written or held back): above HIGH the client is not read, below LOW it is again. */
@@ -82,6 +84,7 @@ struct client {
     struct wheel_timer timer;
     struct upstream_waiter waiter;
     struct call *held; /* not read on until out has drained; NULL: none */
+    struct gate gate;
 };
 
 /* Takes over an accepted socket. NULL when memory is out (the socket is then closed). */

@@ -10,9 +10,11 @@
 #include "config/snapshot.h"
 #include "pool/probe.h"
 #include "pool/resolve.h"
+#include "proxy/certificates.h"
 #include "proxy/process.h"
 #include "proxy/sockets.h"
 #include "proxy/worker.h"
+#include "tls/password_check.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -28,6 +30,8 @@
 #define DRAIN_GRACE_MS 1000
 /* Descriptors beside those of clients and servers. */
 #define DESCRIPTORS_OWN 64
+/* Between two looks at whether certificate files have changed. */
+#define CERTIFICATES_MS 2000
 
 static const int signals[] = {SIGHUP, SIGTERM, SIGINT};
 #define SIGNAL_COUNT (sizeof signals / sizeof signals[0])
@@ -49,6 +53,7 @@ struct control {
     bool ending;
     unsigned drained;
     struct wheel_timer drain_timer;
+    struct wheel_timer certificates_timer;
 };
 
 /* ---- Reports ---- */
@@ -149,7 +154,12 @@ static bool open_listeners(const struct config *from, const struct config *to, u
 /* Whether the configuration holds what a core dump must not. */
 static bool has_secrets(const struct config *config)
 {
-    return config->user != NULL;
+    bool has = config->user != NULL || config->users_file != NULL;
+    for (size_t i = 0; i < config->pool_count; i++)
+        has |= config->pools[i].auth.user != NULL || config->pools[i].tls.identity.key != NULL;
+    for (size_t i = 0; i < config->listen_count; i++)
+        has |= config->listens[i].has_tls;
+    return has;
 }
 
 static void publish(struct control *control, struct snapshot *next, struct opened *opened)
@@ -161,6 +171,7 @@ static void publish(struct control *control, struct snapshot *next, struct opene
     if (has_secrets(next->config))
         process_protect_secrets();
     log_configure((enum log_level)next->config->log_level, next->config->log_format == CONFIG_LOG_JSON);
+    certificates_warn(next);
     for (unsigned w = 0; w < fleet->count; w++) {
         worker_post_snapshot(fleet->workers[w], next);
         for (size_t i = 0; i < opened->count; i++)
@@ -223,6 +234,18 @@ static void publish_reload(struct control *control, struct snapshot *next, struc
     }
 }
 
+/* The thread for passwords, from the first configuration on that has users. false: *error_out says why there is none. */
+static bool start_checker(struct control *control, const struct config *config, struct text *error_out)
+{
+    struct fleet *fleet = &control->fleet;
+    if (config->users_file == NULL || fleet->checker != NULL)
+        return true;
+    fleet->checker = password_checker_create();
+    if (fleet->checker == NULL)
+        text_appendf(error_out, "the thread for passwords could not be started: %s", strerrordesc_np(errno));
+    return fleet->checker != NULL;
+}
+
 /* Puts a checked configuration (taken over) into force, or says why not. */
 static void reload_with(struct control *control, struct config *config)
 {
@@ -232,10 +255,11 @@ static void reload_with(struct control *control, struct config *config)
         reload_failed(control, reason);
         return;
     }
-    struct opened opened;
     struct text error;
     text_init(&error);
-    if (open_listeners(control->current->config, next->config, control->fleet.count, &opened, &error)) {
+    struct opened opened = {0};
+    if (start_checker(control, next->config, &error) &&
+        open_listeners(control->current->config, next->config, control->fleet.count, &opened, &error)) {
         publish_reload(control, next, &opened);
     } else {
         reload_failed(control, error.data != NULL ? error.data : "out of memory");
@@ -371,6 +395,14 @@ static int start_workers(struct control *control)
     return 0;
 }
 
+/* Certificates that have changed are read again without being asked for. */
+static void on_certificates_due(struct wheel_timer *timer)
+{
+    struct control *control = list_entry(timer, struct control, certificates_timer);
+    certificates_follow(&control->registry);
+    loop_arm(&control->loop, timer, CERTIFICATES_MS);
+}
+
 static int control_init(struct control *control, const struct config *config)
 {
     if (loop_init(&control->loop) != 0 || mailbox_init(&control->mailbox, &control->loop) != 0)
@@ -391,6 +423,7 @@ static int control_init(struct control *control, const struct config *config)
     prober_init(&control->prober, &control->loop, &control->mailbox, control->resolver);
     registry_init(&control->registry, control->fleet.count, on_down, on_gone, control);
     wheel_timer_init(&control->drain_timer, on_drain_due);
+    wheel_timer_init(&control->certificates_timer, on_certificates_due);
     return create_workers(control);
 }
 
@@ -435,7 +468,8 @@ static int control_start(struct control *control, struct config *config)
     }
     raise_descriptors(first, control->fleet.count);
     /* Signals first: whoever sees the sockets may send one. It waits for the loop. */
-    if (catch_signals(control) != 0 || !open_and_become(control, first->config, &opened, &error)) {
+    if (catch_signals(control) != 0 || !start_checker(control, first->config, &error) ||
+        !open_and_become(control, first->config, &opened, &error)) {
         log_error("start_failed", "%s", error.data != NULL ? error.data : "out of memory");
         snapshot_destroy(&first, &control->registry);
         goto done;
@@ -445,6 +479,7 @@ static int control_start(struct control *control, struct config *config)
         log_error("start_failed", "the threads could not be started: %s", strerror(errno));
         goto done;
     }
+    loop_arm(&control->loop, &control->certificates_timer, CERTIFICATES_MS);
     log_info("ready", "serving with %u workers, process %ld", control->fleet.count, (long)getpid());
     result = 0;
 
@@ -462,11 +497,16 @@ static void control_fini(struct control *control)
         if (control->signal_events[i] != NULL)
             event_free(control->signal_events[i]);
     }
+    for (unsigned w = 0; w < control->fleet.count; w++)
+        worker_stop(control->fleet.workers[w]);
+    /* Both would answer by mail to the workers. */
     resolver_destroy(&control->resolver);
+    password_checker_destroy(&control->fleet.checker);
     for (unsigned w = 0; w < control->fleet.count; w++)
         worker_destroy(&control->fleet.workers[w]);
     free(control->fleet.workers);
     loop_disarm(&control->loop, &control->drain_timer);
+    loop_disarm(&control->loop, &control->certificates_timer);
     prober_fini(&control->prober);
     mailbox_deliver(&control->mailbox);
     if (control->current != NULL)

@@ -5,7 +5,7 @@
 #include "proxy/listener.h"
 
 #include "base/log.h"
-#include "config/model.h"
+#include "config/snapshot.h"
 #include "proxy/client.h"
 #include "proxy/worker.h"
 
@@ -23,10 +23,14 @@
 /* Pause after the descriptors, or the memory, ran out. */
 #define RETRY_MS 100
 
-static void refuse(struct worker *worker, int fd)
+static void refuse(struct listener *listener, int fd)
 {
     static const char line[] = "SERVER_ERROR too many connections\r\n";
-    counter_add(&worker->stats.clients_refused, 1);
+    counter_add(&listener->worker->stats.clients_refused, 1);
+    if (listener->tls != NULL) {
+        close(fd);
+        return;
+    }
     ssize_t n = send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
     /* What has come already would turn the close into a reset, and the line might be lost. */
@@ -52,7 +56,7 @@ static void take(struct listener *listener, int fd)
     uint32_t limit = worker->current->snapshot->config->limits.clients;
     if (atomic_fetch_add_explicit(&fleet->clients, 1, memory_order_relaxed) >= limit) {
         atomic_fetch_sub_explicit(&fleet->clients, 1, memory_order_relaxed);
-        refuse(worker, fd);
+        refuse(listener, fd);
         return;
     }
     set_options(listener, fd);
@@ -147,13 +151,21 @@ void listener_unref(struct listener **listener)
     *listener = NULL;
     if (--l->refs > 0)
         return;
+    tls_context_unref(&l->tls);
     free(l->label);
     free(l);
 }
 
-void listener_configure(struct listener *listener, const struct config_listen *config)
+void listener_configure(struct listener *listener, const struct snapshot *snapshot, size_t index)
 {
+    const struct config_listen *config = &snapshot->config->listens[index];
     listener->denied = 0;
     for (size_t i = 0; i < config->deny_count; i++)
         listener->denied |= UINT32_C(1) << config->deny[i];
+    struct tls_context *tls = snapshot->listen_tls[index];
+    tls_context_unref(&listener->tls);
+    listener->tls = tls != NULL ? tls_context_ref(tls) : NULL;
+    listener->auth = config->auth;
+    listener->index = index;
+    listener->generation = snapshot->generation;
 }

@@ -3,13 +3,15 @@
 #define RINGSIDE_PROXY_LISTENER_H
 
 #include "base/list.h"
+#include "config/model.h"
 #include "event/loop.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct worker;
-struct config_listen;
+struct snapshot;
+struct tls_context;
 
 struct listener {
     struct list node; /* in worker->listeners while it accepts */
@@ -19,6 +21,10 @@ struct listener {
     struct event *acceptable;
     struct wheel_timer retry; /* accepting again after the descriptors ran out */
     uint32_t denied;          /* bit n: the command with enum verb value n */
+    struct tls_context *tls;  /* a reference; NULL: in the clear */
+    enum config_auth auth;
+    size_t index;        /* among the listeners of the configuration of that generation */
+    uint64_t generation; /* another one than that in force: the configuration no longer has it */
     bool is_unix;
     uint32_t refs; /* its clients, and 1 while it accepts */
 };
@@ -28,7 +34,7 @@ struct listener *listener_create(struct worker *worker, int fd, const char *labe
 /* Stops accepting; it is freed with its last client. */
 void listener_close(struct listener *listener);
 void listener_unref(struct listener **listener);
-/* A configuration's rules for this listener. */
-void listener_configure(struct listener *listener, const struct config_listen *config);
+/* What a configuration says of this listener, its index-th. */
+void listener_configure(struct listener *listener, const struct snapshot *snapshot, size_t index);
 
 #endif

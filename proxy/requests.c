@@ -12,6 +12,7 @@
 
 #include "proxy/client.h"
 #include "proxy/exchange.h"
+#include "proxy/gate.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,8 +59,14 @@ static void refuse(struct client *client, const struct request *request, struct 
 static void take_keys(struct client *client, const struct request *request, struct long_get *long_get)
 {
     counter_add(&client->worker->stats.keys, request->key_count);
-    if (request->key_count > 0 && !multiget_start(client, request, input_block(&client->in), long_get))
+    if (request->key_count == 0)
+        return;
+    if (client->worker->guarded && !gate_allows(client, request)) {
+        counter_add(&client->worker->stats.requests_forbidden, 1);
+        long_get_fail(long_get, SLICE_OF("CLIENT_ERROR access denied\r\n"));
+    } else if (!multiget_start(client, request, input_block(&client->in), long_get)) {
         long_get_fail(long_get, SLICE_OF("SERVER_ERROR out of memory\r\n"));
+    }
 }
 
 static struct long_get *begin_long_get(struct client *client, const struct request *request)
@@ -173,6 +180,16 @@ static void deny(struct client *client, const struct request *request, uint64_t 
     refuse(client, request, slice_make(line, (size_t)len), bytes);
 }
 
+/* Whether the rules of `access` stand in the way; if so the request is refused, and that answered. */
+static bool is_forbidden(struct client *client, const struct request *request, uint64_t bytes)
+{
+    if (!client->worker->guarded || gate_allows(client, request))
+        return false;
+    counter_add(&client->worker->stats.requests_forbidden, 1);
+    refuse(client, request, SLICE_OF("CLIENT_ERROR access denied\r\n"), bytes);
+    return true;
+}
+
 static void start_retrieval(struct client *client, const struct request *request, struct slice bytes)
 {
     struct block *block = input_block(&client->in);
@@ -227,6 +244,9 @@ static enum request_step command_ready(struct client *client, const struct reque
         deny(client, request, total);
         return REQUEST_STEP_ON;
     }
+    bool is_login = client->worker->guarded && gate_is_login(client, request);
+    if (!is_login && is_forbidden(client, request, total))
+        return REQUEST_STEP_ON;
     if (block_pool_is_short(&client->worker->memory.blocks) && request->verb != VERB_QUIT) {
         counter_add(&stats->requests_shed, 1);
         refuse(client, request, SLICE_OF("SERVER_ERROR out of memory (limits.memory)\r\n"), total);
@@ -245,7 +265,10 @@ static enum request_step command_ready(struct client *client, const struct reque
         refuse(client, request, SLICE_OF("CLIENT_ERROR bad data chunk\r\n"), total);
         return REQUEST_STEP_ON;
     }
-    dispatch(client, request, bytes);
+    if (is_login)
+        gate_take_login(client, slice_make(bytes.data + request->line_bytes, bytes.len - request->line_bytes));
+    else
+        dispatch(client, request, bytes);
     input_consume(in, (size_t)total);
     client_heed_window(client);
     return REQUEST_STEP_ON;
@@ -255,7 +278,8 @@ static void step_refused(struct client *client, const struct request *request)
 {
     counter_add(&client->worker->stats.requests_refused, 1);
     bool too_large = request->key.len > 0 && (request->verb == VERB_SET || request->verb == VERB_MS);
-    if (too_large && !is_denied(client, request->verb))
+    bool allowed = !is_denied(client, request->verb) && (!client->worker->guarded || gate_allows(client, request));
+    if (too_large && allowed)
         single_remove(client, request);
     else
         exchange_answer(client, request->error);
@@ -265,6 +289,8 @@ static void step_refused(struct client *client, const struct request *request)
 
 static enum request_step step_command(struct client *client, size_t *need_out)
 {
+    if (client->worker->guarded && !gate_passes(client))
+        return gate_step(client, need_out);
     struct input *in = &client->in;
     uint64_t item_size_max = client->worker->current->snapshot->config->limits.item_size_bytes;
     struct request request;
@@ -277,6 +303,10 @@ static enum request_step step_command(struct client *client, size_t *need_out)
     case REQUEST_KEYS:
         if (is_denied(client, request.verb)) {
             deny(client, &request, request.line_bytes);
+            client_end_lingering(client);
+            return REQUEST_STEP_ON;
+        }
+        if (is_forbidden(client, &request, request.line_bytes)) {
             client_end_lingering(client);
             return REQUEST_STEP_ON;
         }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
+#include "proxy/gate.h"
 #include "proxy/listener.h"
 #include "proxy/multiget.h"
 #include "proxy/routed.h"
@@ -134,7 +135,7 @@ static void configure_listeners(struct worker *worker)
         struct listener *listener = list_entry(node, struct listener, node);
         for (size_t i = 0; i < config->listen_count; i++) {
             if (strcmp(config->listens[i].label, listener->label) == 0)
-                listener_configure(listener, &config->listens[i]);
+                listener_configure(listener, worker->current->snapshot, i);
         }
     }
 }
@@ -154,6 +155,7 @@ static void deliver_snapshot(struct mail *mail)
     worker->current = content->pin;
     uint64_t memory = content->pin->snapshot->config->limits.memory_bytes / worker->fleet->count;
     worker->memory.blocks.limit_bytes = memory > MEMORY_MIN ? (size_t)memory : MEMORY_MIN;
+    worker->guarded = gate_guards(content->pin->snapshot);
     configure_listeners(worker);
     free(content);
     if (old != NULL)
@@ -444,21 +446,28 @@ static void stop_thread(struct worker *worker)
     pthread_join(worker->thread, NULL);
 }
 
+void worker_stop(struct worker *worker)
+{
+    stop_thread(worker);
+    mailbox_deliver(&worker->mailbox);
+    stop_listening(worker, NULL);
+    while (!list_is_empty(&worker->clients)) {
+        struct client *client = list_first(&worker->clients, struct client, node);
+        client_destroy(&client);
+    }
+    routed_end_all(worker);
+    loop_settle(&worker->loop);
+    for (size_t i = 0; i < worker->upstream_slots; i++)
+        upstream_destroy(&worker->upstreams[i]);
+    worker->stopped = true;
+}
+
 void worker_destroy(struct worker **worker)
 {
     struct worker *w = *worker;
     *worker = NULL;
-    stop_thread(w);
-    mailbox_deliver(&w->mailbox);
-    stop_listening(w, NULL);
-    while (!list_is_empty(&w->clients)) {
-        struct client *client = list_first(&w->clients, struct client, node);
-        client_destroy(&client);
-    }
-    routed_end_all(w);
-    loop_settle(&w->loop);
-    for (size_t i = 0; i < w->upstream_slots; i++)
-        upstream_destroy(&w->upstreams[i]);
+    if (!w->stopped)
+        worker_stop(w);
     free(w->upstreams);
     if (w->current != NULL)
         route_worker_fini(&w->current->route);

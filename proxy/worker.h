@@ -36,6 +36,9 @@
     X(requests_local, "requests answered without a server")                                                   \
     X(requests_refused, "requests refused: not valid")                                                        \
     X(requests_denied, "requests refused: denied on the listener")                                            \
+    X(requests_forbidden, "requests refused: the access rules do not allow them to the user")                 \
+    X(logins, "passwords that were right")                                                                    \
+    X(logins_failed, "passwords that were wrong, or could not be checked")                                    \
     X(requests_failed, "requests answered with an error of Ringside's own")                                   \
     X(requests_shed, "requests refused: limits.memory")                                                       \
     X(keys, "keys asked for or changed")                                                                      \
@@ -66,7 +69,8 @@ struct fleet {
     struct mailbox *control; /* the control thread's */
     atomic_uint clients;     /* open now, of all workers */
     struct registry *registry;
-    uint64_t started_us; /* monotonic */
+    struct password_checker *checker; /* NULL while no configuration has asked for logins */
+    uint64_t started_us;              /* monotonic */
     /* Reports by workers, in the control thread. */
     void (*on_released)(void *context, const struct snapshot *snapshot);
     void (*on_drained)(void *context);
@@ -103,8 +107,10 @@ struct worker {
     struct list routed;   /* requests that take more than one call; they may outlive their clients */
     uint64_t next_mark;   /* for upstream->mark */
     uint32_t next_client; /* numbers clients, to spread them over lanes */
+    bool guarded;         /* some clients may not do everything: proxy/gate.h */
     bool draining;
     bool drained;
+    bool stopped;
     struct wheel_timer drain_timer;
     struct worker_stats stats;
 };
@@ -113,7 +119,12 @@ struct worker {
 struct worker *worker_create(struct fleet *fleet, unsigned index, struct resolver *resolver);
 /* Starts the thread: 0, or an errno. */
 int worker_start(struct worker *worker);
-/* Asks the thread to end at once, and waits for it. Then everything is freed but the snapshots. */
+/*
+ * Asks the thread to end at once, and waits for it; then closes every client and connection. Nobody waits for a job of another
+ * thread after that; answers may still come by mail.
+ */
+void worker_stop(struct worker *worker);
+/* The same if it has not been, and frees everything but the snapshots. */
 void worker_destroy(struct worker **worker);
 
 /* From the control thread: put this snapshot into force. Its release is reported by fleet->on_released. */

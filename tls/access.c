@@ -352,7 +352,8 @@ static bool names_every_key(const struct rule *rule)
 
 static bool matches(const struct rule *rule, size_t listener, enum verb verb, struct slice key)
 {
-    if (rule->listeners != NULL && (rule->listeners[listener / 64] >> listener % 64 & 1) == 0)
+    if (rule->listeners != NULL &&
+        (listener == ACCESS_NO_LISTENER || (rule->listeners[listener / 64] >> listener % 64 & 1) == 0))
         return false;
     if (!rule->refuses && (rule->verbs & BIT(verb)) == 0)
         return false;

@@ -37,6 +37,9 @@
 struct access;
 struct access_view;
 
+/* For access_check: none of the configuration's listeners. Rules that name listeners do not match. */
+#define ACCESS_NO_LISTENER SIZE_MAX
+
 /* A rule as it is written. Strings are the caller's, and are needed only while it is compiled. */
 struct access_rule_spec {
     const char *user;

@@ -21,11 +21,11 @@ static const struct {
      "log: {lvl: info, levels: info}\n",
      "1:1: unknown key `lisen`; did you mean `listen`?\n"
      "2:1: unknown key `flux`; the keys of the file are `workers`, `user`, `listen`, `limits`, `log`, `pools`, "
-     "`route`\n"
+     "`route`, `users`, `access`\n"
      "4:24: unknown key `tiemout`; did you mean `timeout`?\n"
      "4:37: unknown key `helth`; did you mean `health`?\n"
      "4:48: unknown key `frobnicate`; the keys of a pool are `servers`, `distribution`, `hash`, `hash_tag`, "
-     "`connections`, `connect_timeout`, `timeout`, `health`, `on_down`, `on_error`, `on_return`\n"
+     "`connections`, `connect_timeout`, `timeout`, `health`, `on_down`, `on_error`, `on_return`, `tls`, `auth`\n"
      "5:10: unknown key `client`; did you mean `clients`?\n"
      "5:21: unknown key `speed`; the keys of `limits` are `clients`, `item_size`, `memory`, `pipeline`, `idle`, "
      "`stall`, `drain`\n"
@@ -37,7 +37,7 @@ static const struct {
      "  main:\n"
      "    servers: [{address: a, wieght: 2, zone: b}]\n",
      "1:27: unknown key `mod`; did you mean `mode`?\n"
-     "1:40: unknown key `port`; the keys of a listener are `address`, `mode`, `deny`\n"
+     "1:40: unknown key `port`; the keys of a listener are `address`, `mode`, `deny`, `tls`, `auth`, `peers`\n"
      "4:28: unknown key `wieght`; did you mean `weight`?\n"
      "4:39: unknown key `zone`; the keys of a server are `address`, `name`, `weight`\n"},
     {"wrong users", "user: [nobody]\npools: {main: {servers: [a]}}\n",
@@ -403,27 +403,9 @@ static const struct {
      "  gutter: {servers: [b]}\n",
      "1:1: there are 2 pools and no `route`; write `route:` and a pool's name\n"},
     {"what belongs to later versions",
-     "listen:\n"
-     "  - address: 0.0.0.0:11311\n"
-     "    tls: {certificate: server.pem, key: server.key}\n"
-     "    auth: none\n"
      "admin: {listen: 127.0.0.1:9151}\n"
-     "pools:\n"
-     "  main:\n"
-     "    servers: [a]\n"
-     "    tls: {ca: ca.pem}\n"
-     "    auth: {user: app, password_file: secret}\n"
-     "users:\n"
-     "  file: users\n"
-     "access:\n"
-     "  - {user: app, keys: [\"app:*\"], commands: [read, write]}\n",
-     "3:5: `tls` is not supported by this version\n"
-     "4:5: `auth` is not supported by this version\n"
-     "5:1: `admin` is not supported by this version\n"
-     "9:5: `tls` is not supported by this version\n"
-     "10:5: `auth` is not supported by this version\n"
-     "11:1: `users` is not supported by this version\n"
-     "13:1: `access` is not supported by this version\n"},
+     "pools: {main: {servers: [a]}}\n",
+     "1:1: `admin` is not supported by this version\n"},
     {"errors in what an alias repeats",
      "pools:\n"
      "  a: &a {servers: [a], timeout: 1, health: {probe: 1}}\n"

@@ -127,6 +127,10 @@ static void damage(struct text *text, uint64_t *random)
                                         "\x01",
                                         "\\0",
                                         "tls",
+                                        "auth: required",
+                                        "peers: {1: a}",
+                                        "{user: a, commands: [read]}",
+                                        "yes",
                                         "| \n",
                                         "99999999999999999999",
                                         "main",
@@ -185,6 +189,20 @@ static void expect_whole_route(const struct config *config, const struct route_s
     }
 }
 
+static void expect_whole_listen(const struct config_listen *listen)
+{
+    const struct tls_server_spec *tls = &listen->tls;
+    ck_assert_ptr_nonnull(listen->label);
+    ck_assert(listen->has_tls == (tls->identity.certificate != NULL && tls->identity.key != NULL));
+    for (size_t i = 0; i < tls->further_count; i++)
+        ck_assert(tls->further[i].certificate != NULL && tls->further[i].key != NULL);
+    ck_assert(tls->client_ca != NULL || tls->client_certificate == TLS_CLIENT_CERTIFICATE_NONE);
+    for (size_t i = 0; i < listen->peer_count; i++)
+        ck_assert(listen->peers[i].name != NULL && listen->peers[i].user != NULL);
+    for (size_t i = 0; i < listen->tls_files.count; i++)
+        ck_assert(listen->tls_files.items[i].path != NULL && listen->tls_files.items[i].line > 0);
+}
+
 /* What a configuration promises to those who use it. */
 static void expect_whole(const struct config *config)
 {
@@ -192,13 +210,17 @@ static void expect_whole(const struct config *config)
     expect_whole_route(config, config->route, 1);
     ck_assert_uint_gt(config->listen_count, 0);
     for (size_t i = 0; i < config->listen_count; i++)
-        ck_assert_ptr_nonnull(config->listens[i].label);
+        expect_whole_listen(&config->listens[i]);
+    for (size_t i = 0; i < config->access_count; i++)
+        ck_assert(config->access[i].user != NULL && config->access[i].commands.count > 0);
     for (size_t i = 0; i < config->pool_count; i++) {
         const struct config_pool *pool = &config->pools[i];
         ck_assert(pool->name != NULL && pool->distribution != NULL && pool->hash != NULL);
         ck_assert(pool->timeout_ms > 0 && pool->connect_timeout_ms > 0 && pool->connections > 0);
         ck_assert_uint_le(pool->health_probe_ms, pool->health_probe_max_ms);
         ck_assert_uint_gt(pool->server_count, 0);
+        ck_assert((pool->tls.identity.certificate == NULL) == (pool->tls.identity.key == NULL));
+        ck_assert(pool->auth.user == NULL || (pool->auth.password_file == NULL) != (pool->auth.password_env == NULL));
         for (size_t j = 0; j < pool->server_count; j++)
             ck_assert(pool->servers[j].label != NULL && pool->servers[j].address.host != NULL &&
                       pool->servers[j].weight > 0);

@@ -109,16 +109,24 @@ static bool disarm(void)
 
 static const char good[] =
     "user: nobody\n"
-    "listen: [127.0.0.1:1, {address: 'unix:x', mode: '0660', deny: [flush_all]}]\n"
+    "listen: [127.0.0.1:1, {address: 'unix:x', mode: '0660', deny: [flush_all], auth: required, peers: {1: a, b: c}, "
+    "tls: {certificate: a, key: b, certificates: [{certificate: c, key: d}], client_ca: e, client_certificate: "
+    "request}}]\n"
+    "users: {file: users}\n"
+    "access: [{user: a, keys: ['a:*'], commands: [read, set], listeners: ['unix:x']}, {user: '*', commands: [none]}]\n"
     "pools:\n"
-    "  a: &a {servers: [&x 10.0.0.1, {address: b, name: c, weight: 2}, '[::1]'], hash_tag: '{}'}\n"
-    "  b: {<<: *a, hash: xxh3, distribution: jump, health: {failures: 1}}\n"
+    "  a: &a {servers: [&x 10.0.0.1, {address: b, name: c, weight: 2}, '[::1]'], hash_tag: '{}', tls: {ca: a, "
+    "certificate: c, key: d}}\n"
+    "  b: {<<: *a, hash: xxh3, distribution: jump, health: {failures: 1}, auth: {user: u, password_file: p}}\n"
     "route: {prefix: {'a:': {failover: {to: [a, {rewrite: {to: b, add: x}}], on: [miss]}}, '*': {error: no}}}\n";
-static const char bad[] = "listn: 1\nlisten: [::x, ':', {mode: 1, deny: [flushall, zzz]}]\nworkers: 0\nlimits: {a: 1}\n"
-                          "pools:\n"
-                          "  a: {servers: [10.0.0.1, 10.0.0.1, {name: c}], timeout: 1, timeout: 2, hash: q}\n"
-                          "  b: {servers: 1, distribution: r, on_down: x, tls: {}, health: {failures: x}}\n"
-                          "route: {prefix: {'*': {failover: {to: [q, {x: 1}], on: [1]}}, '': {migrate: {start: 1}}}}\n";
+static const char bad[] =
+    "listn: 1\nlisten: [::x, ':', {mode: 1, deny: [flushall, zzz], auth: required, tls: {key: }, peers: {1: 1, a: "
+    "~}}]\nworkers: 0\nlimits: {a: 1}\n"
+    "access: [{}, {user: a, commands: [x], listeners: [q]}]\nusers: {}\n"
+    "pools:\n"
+    "  a: {servers: [10.0.0.1, 10.0.0.1, {name: c}], timeout: 1, timeout: 2, hash: q}\n"
+    "  b: {servers: 1, distribution: r, on_down: x, tls: {key: a}, auth: {mechanism: sasl}, health: {failures: x}}\n"
+    "route: {prefix: {'*': {failover: {to: [q, {x: 1}], on: [1]}}, '': {migrate: {start: 1}}}}\n";
 static const char broken[] = "pools: [a\nb: c";
 
 /* Parses once with each allocation failing; the last time none fails. */
@@ -181,8 +189,10 @@ END_TEST
 
 START_TEST(words_fail_as_a_whole)
 {
-    const char *other = "pools: {b: {servers: [x], hash: crc}, z: {servers: [a]}}\nroute: {prefix: {'a:': {failover: "
-                        "{to: [z]}}, '*': {error: x}}}\nworkers: 2";
+    const char *other =
+        "pools: {b: {servers: [x], hash: crc}, z: {servers: [a]}}\nroute: {prefix: {'a:': {failover: "
+        "{to: [z]}}, '*': {error: x}}}\nworkers: 2\nusers: {file: a}\naccess: [{user: '*', commands: [get]}]\n"
+        "listen: [{address: 'unix:x', peers: {1: b}, tls: {certificate: b, key: c}}]";
     struct config *old = parse_good(good, NULL), *new = parse_good(other, NULL);
     bool failed = true;
     for (size_t failure = 1; failed; failure++) {

@@ -260,7 +260,7 @@ START_TEST(what_cannot_be_built_is_told_at_its_pool)
     ck_assert_ptr_null(snapshot_try(&config, &registry, 1, &error));
     ck_assert_ptr_nonnull(config);
     ck_assert_ptr_nonnull(error);
-    snapshot_explain_refusal(config, &errors);
+    snapshot_explain_refusal(config, &registry, &errors);
     expect_errors(&errors, "3:3: pool `b`: the weights of a modulo distribution add up to more than 4294967295\n");
     ck_assert_ptr_null(snapshot_create(&config, &registry, 1, &error));
     ck_assert_ptr_null(config);

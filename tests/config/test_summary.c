@@ -42,6 +42,50 @@ START_TEST(the_summary_says_all)
 }
 END_TEST
 
+START_TEST(the_summary_says_who_may_do_what)
+{
+    struct config *config =
+        parse_good("listen: [{address: 'unix:/x', auth: optional, peers: {1000: app, www: web}},\n"
+                   "  {address: 127.0.0.1:1, auth: required, deny: [get], tls: {certificate: a, key: b,\n"
+                   "    certificates: [{certificate: c, key: d}], client_ca: e, client_certificate: "
+                   "request}}]\n"
+                   "pools: {a: {servers: [b], tls: {insecure: yes, server_name: n}, auth: {user: u,\n"
+                   "  password_env: V}}}\n"
+                   "users: {file: u}\n"
+                   "access: [{user: a, commands: [read, get], keys: [x, 'y*'], listeners: [127.0.0.1:1]}, "
+                   "{user: '*', commands: [none]}]\n",
+                   "/e/x.yaml");
+    struct text text;
+    text_init(&text);
+    config_summary(config, &text);
+    ck_assert_str_eq(
+        text.data,
+        "workers auto, user none\n"
+        "listen unix:/x, mode 0700, auth optional\n"
+        "  peers: 1000 is app, www is web\n"
+        "listen 127.0.0.1:1, auth required, deny get\n"
+        "  tls: certificate /e/a, key /e/b, client_ca /e/e, client_certificate request, crl none, min_version 1.2\n"
+        "  tls, further: certificate /e/c, key /e/d\n"
+        "limits: clients 10000, item_size 1MiB, memory 512MiB, pipeline 1024, idle 0s, stall 1m, drain 10s\n"
+        "log: level info, format text\n"
+        "pool a: 1 server\n"
+        "  server b:11211\n"
+        "  distribution ketama, hash md5, hash_tag none, connections 1, connect_timeout 200ms, timeout 250ms, "
+        "on_down next, on_error error, on_return keep\n"
+        "  health: failures 3, probe 1s, probe_max 30s, panic 50%\n"
+        "  tls: ca none, server_name n, certificate none, key none, crl none, insecure yes, min_version 1.2\n"
+        "  auth: user u, password_file none, password_env V, mechanism ascii\n"
+        "route a\n"
+        "users: file /e/u\n"
+        "access\n"
+        "  a: commands read get, keys x y*, listeners 127.0.0.1:1\n"
+        "  *: commands none\n"
+        "warning: anybody can pass for a server of pool a: `insecure`\n");
+    text_fini(&text);
+    config_destroy(&config);
+}
+END_TEST
+
 /* ---- the difference ---- */
 
 #define POOL "pools: {main: {servers: [a, b]}}\n"
@@ -87,6 +131,34 @@ static const struct {
      "log.level info -> error"},
     {"user: a\n" POOL, "user: b\n" POOL, "user a -> b (takes effect at a restart)"},
     {"user: a\n" POOL, POOL, "user a -> none (takes effect at a restart)"},
+    {POOL, "listen: [{address: 127.0.0.1, tls: {certificate: a, key: b}}]\n" POOL,
+     "listener 127.0.0.1:11211: tls added"},
+    {"listen: [{address: 127.0.0.1, tls: {certificate: a, key: b}}]\n" POOL, POOL,
+     "listener 127.0.0.1:11211: tls removed"},
+    {"listen: [{address: 'unix:/x', tls: {certificate: a, key: b}, peers: {1: a, 2: b}}]\n" POOL,
+     "listen: [{address: 'unix:/x', auth: required, peers: {2: b, 1: c}, tls: {certificate: c, key: b, min_version: "
+     "1.3,\n"
+     "  certificates: [{certificate: d, key: e}], client_ca: f, client_certificate: require}}]\n" POOL,
+     "listener unix:/x: auth none -> required; listener unix:/x: tls.certificate a -> c; listener unix:/x: "
+     "tls.client_ca "
+     "none -> f; listener unix:/x: tls.client_certificate none -> require; listener unix:/x: tls.min_version 1.2 -> "
+     "1.3; "
+     "listener unix:/x: tls.certificates {} -> {d: e}; listener unix:/x: peers {1: a, 2: b} -> {1: c, 2: b}"},
+    {POOL, "pools: {main: {servers: [a, b], tls: yes, auth: {user: u, password_env: V}}}",
+     "pool main: tls added; pool main: auth added"},
+    {"pools: {main: {servers: [a], tls: yes, auth: {user: u, password_env: V}}}",
+     "pools: {main: {servers: [a], tls: {insecure: yes}, auth: {user: v, password_file: /f}}}",
+     "pool main: tls.insecure no -> yes; pool main: auth.user u -> v; pool main: auth.password_file none -> /f; pool "
+     "main: "
+     "auth.password_env V -> none"},
+    {"pools: {main: {servers: [a], tls: {}}}", "pools: {main: {servers: [a], tls: yes}}", "no change"},
+    {POOL, "users: {file: /u}\n" POOL, "users.file none -> /u"},
+    {"access: [{user: a, commands: [get]}, {user: b, commands: [get]}]\n" POOL,
+     "access: [{user: b, commands: [get]}, {user: a, commands: [get], keys: [x]}]\n" POOL,
+     "access rules added: (a: commands get, keys x); access rules removed: (a: commands get)"},
+    {"access: [{user: a, commands: [get]}, {user: '*', commands: [none]}]\n" POOL,
+     "access: [{user: '*', commands: [none]}, {user: a, commands: [get]}]\n" POOL, "access rules: another order"},
+    {"access: [{user: a, commands: [get]}]\n" POOL, POOL, "access rules removed: (a: commands get)"},
 };
 
 START_TEST(a_change_is_told)
@@ -111,6 +183,7 @@ int main(void)
 {
     TCase *tcase = tcase_create("summary");
     tcase_add_test(tcase, the_summary_says_all);
+    tcase_add_test(tcase, the_summary_says_who_may_do_what);
     tcase_add_loop_test(tcase, a_change_is_told, 0, sizeof changes / sizeof changes[0]);
     return run_suite("config/summary", tcase);
 }

@@ -97,6 +97,19 @@ def test_check_tells_every_error(tmp_path):
     assert [int(line.split(":")[1]) for line in lines] == [5, 6, 7], lines
 
 
+def test_files_that_are_named_are_read_by_check_alone(tmp_path):
+    path = write(tmp_path, GOOD + "users: {file: users}\n")
+    done = run_ringside("check", "-c", path)
+    assert done.returncode == 1
+    assert done.stderr.decode() == "%s:8:15: `file`: %s: cannot be read: No such file or directory\n" % (
+        path, tmp_path / "users")
+    assert run_ringside("route", "-c", path, "key").returncode == 0
+    assert run_ringside("plan", path, path).returncode == 0
+    (tmp_path / "users").write_text("# nobody yet\n")
+    done = run_ringside("check", "-c", path)
+    assert done.returncode == 0 and b"users: file " in done.stdout
+
+
 def test_check_of_a_file_that_is_not_there(tmp_path):
     done = run_ringside("check", "-c", tmp_path / "absent.yaml")
     assert done.returncode == 3 and b"absent.yaml" in done.stderr

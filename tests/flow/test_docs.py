@@ -1,6 +1,7 @@
 """The documents against the program: options, keys with defaults and ranges, log events, counters, examples."""
 
 import re
+import subprocess
 
 import pytest
 
@@ -16,7 +17,9 @@ FOLDERS = ("base", "event", "tls", "wire", "pool", "routing", "config", "proxy",
 PREFIXES = {
     "config_options": "", "limits_options": "limits.", "log_options": "log.", "listen_options": "listen[].",
     "pool_options": "pools.NAME.", "health_options": "pools.NAME.health.", "server_options": "pools.NAME.servers[].",
-    "failover_options": "route.failover.", "replicate_options": "route.replicate.", "warm_options": "route.warm.",
+    "listen_tls_options": "listen[].tls.", "identity_options": "listen[].tls.certificates[].",
+    "pool_tls_options": "pools.NAME.tls.", "pool_auth_options": "pools.NAME.auth.", "users_options": "users.",
+    "access_options": "access[].", "failover_options": "route.failover.", "replicate_options": "route.replicate.", "warm_options": "route.warm.",
     "migrate_options": "route.migrate.", "shadow_options": "route.shadow.", "limit_options": "route.limit.",
     "rewrite_options": "route.rewrite.", "ttl_options": "route.ttl.",
 }
@@ -37,7 +40,17 @@ SMALLEST = {"duration": "ms", "size": "B", "share": "%", "number": "", "rate": "
 BESIDE = {
     "pools.NAME.health.probe": {"pools.NAME.health.probe_max": "24h"},
     "pools.NAME.health.probe_max": {"pools.NAME.health.probe": "10ms"},
+    "listen[].auth": {"users.file": "users"},
+    "listen[].tls.client_certificate": {"listen[].tls.certificate": "server.pem", "listen[].tls.key": "server.key",
+                                        "listen[].tls.client_ca": "ca.pem"},
+    "listen[].tls.min_version": {"listen[].tls.certificate": "server.pem", "listen[].tls.key": "server.key"},
+    "pools.NAME.tls.insecure": {"pools.NAME.tls.server_name": "x"},
+    "pools.NAME.tls.min_version": {"pools.NAME.tls.server_name": "x"},
+    "pools.NAME.auth.mechanism": {"pools.NAME.auth.user": "app", "pools.NAME.auth.password_file": "secret"},
 }
+
+# Mappings that are there or not as a whole: to write a default within them is to write them.
+OPTIONAL = ("listen[].tls.", "pools.NAME.tls.", "pools.NAME.auth.")
 
 
 def tables(text, first_column):
@@ -133,6 +146,28 @@ def check(directory, settings):
     return run_ringside("check", "-c", path)
 
 
+@pytest.fixture(scope="session")
+def identity(tmp_path_factory):
+    """A certificate and its key, as text."""
+    folder = tmp_path_factory.mktemp("identity")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=documented", "-keyout", folder / "key", "-out", folder / "certificate"], check=True,
+                   stderr=subprocess.DEVNULL)
+    return (folder / "certificate").read_text(), (folder / "key").read_text()
+
+
+@pytest.fixture
+def with_files(tmp_path, identity):
+    """A directory with every file that the documents name."""
+    certificate, key = identity
+    for name in ("server", "clients", "ca", "me"):
+        (tmp_path / (name + ".pem")).write_text(certificate)
+        (tmp_path / (name + ".key")).write_text(key)
+    (tmp_path / "users").write_text("# nobody yet\n")
+    (tmp_path / "secret").write_text("open sesame\n")
+    return tmp_path
+
+
 def flow(value):
     """YAML in flow style; text stands as it is."""
     if isinstance(value, dict):
@@ -184,6 +219,8 @@ def defaults():
     for row in REFERENCE:
         path, words = the_quoted(row["key"]), quoted(row["default"])
         value = words[0] if words else row["default"]
+        if path.startswith(OPTIONAL):
+            continue
         if re.fullmatch(r"\d+(ms|s|m|h|B|KiB|MiB|GiB|%)?|[a-z]+", value) and value != "none" and "below" not in value:
             found[path] = value
     return found
@@ -194,6 +231,17 @@ def test_defaults(tmp_path):
     written = defaults()
     assert len(written) >= 20
     plain, explicit = check(tmp_path, {}), check(tmp_path, written)
+    assert explicit.returncode == 0, explicit.stderr
+    assert plain.stdout == explicit.stdout
+
+
+@pytest.mark.parametrize("row", [row for row in REFERENCE if the_quoted(row["key"]).startswith(OPTIONAL) and
+                                 row["type"] == "choice"], ids=lambda row: the_quoted(row["key"]))
+def test_defaults_within_optional_mappings(with_files, row):
+    path = the_quoted(row["key"])
+    # `client_ca` is only for those who say what they ask for.
+    beside = {key: value for key, value in BESIDE[path].items() if not key.endswith("client_ca")}
+    plain, explicit = check(with_files, beside), check(with_files, {**beside, path: the_quoted(row["default"])})
     assert explicit.returncode == 0, explicit.stderr
     assert plain.stdout == explicit.stdout
 
@@ -235,20 +283,22 @@ def test_ranges(tmp_path, path, kind, low, high):
 
 @pytest.mark.parametrize("row", [row for row in REFERENCE if row["type"] == "choice"],
                          ids=lambda row: the_quoted(row["key"]))
-def test_choices(tmp_path, row):
+def test_choices(with_files, row):
     path, choices = the_quoted(row["key"]), quoted(row["range"])
+    beside = BESIDE.get(path, {})
     name = path.rsplit(".")[-1]
     if name in ("distribution", "hash"):
         line = re.search(r"- `%s`: (.*?)\.\s" % name, CONFIGURATION, re.S).group(1)
         choices = quoted(line)
-        done = check(tmp_path, {path: "q" * 20})
+        done = check(with_files, {path: "q" * 20})
         assert set(choices) == set(quoted(done.stderr.decode().split("known are")[1]))
     for choice in choices:
-        done = check(tmp_path, {path: choice})
+        done = check(with_files, {**beside, path: choice})
         assert done.returncode == 0, done.stderr
-    done = check(tmp_path, {path: "q" * 20})
+    done = check(with_files, {**beside, path: "q" * 20})
     assert done.returncode == 1
-    assert set(quoted(done.stderr.decode())) - {name, "q" * 20} == set(choices), "all choices are told"
+    choices = {choice.strip('"') for choice in choices}
+    assert set(quoted(done.stderr.decode())) - {name, "q" * 20} == choices, "all choices are told"
 
 
 @pytest.mark.parametrize("row", ROUTES, ids=lambda row: the_quoted(row["route key"]))
@@ -303,8 +353,8 @@ def examples():
 
 
 @pytest.mark.parametrize("text", examples())
-def test_examples_are_good(tmp_path, text):
-    path = tmp_path / "example.yaml"
+def test_examples_are_good(with_files, text):
+    path = with_files / "example.yaml"
     path.write_text(text)
     done = run_ringside("check", "-c", path)
     assert done.returncode == 0, done.stderr

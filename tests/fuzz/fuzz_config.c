@@ -46,6 +46,14 @@ static void check_config(const struct config *config)
         for (size_t j = 0; j < pool->server_count; j++)
             require(pool->servers[j].label != NULL && pool->servers[j].address.host != NULL);
     }
+    for (size_t i = 0; i < config->listen_count; i++) {
+        const struct config_listen *listen = &config->listens[i];
+        require(listen->has_tls == (listen->tls.identity.key != NULL) &&
+                (listen->peer_count > 0) == (listen->peers != NULL));
+        require(listen->tls.client_ca != NULL || listen->tls.client_certificate == TLS_CLIENT_CERTIFICATE_NONE);
+    }
+    for (size_t i = 0; i < config->access_count; i++)
+        require(config->access[i].user != NULL && config->access[i].commands.count > 0);
     check_route(config, config->route, 1);
     struct text text;
     text_init(&text);

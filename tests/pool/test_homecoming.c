@@ -38,7 +38,7 @@ static void expect_question(const struct homecoming *homecoming, const char *que
 /* Away for ten seconds; its clock says 1000; it has been up for an hour. */
 static void come_home(struct homecoming *homecoming)
 {
-    homecoming_begin(homecoming, "main", true, SECONDS(10));
+    homecoming_begin(homecoming, "main", NULL, true, SECONDS(10));
     expect_question(homecoming, "version\r\n");
     ck_assert_int_eq(answer(homecoming, "VERSION 1.6.18\r\n"), HOMECOMING_ASK);
     expect_question(homecoming, "stats\r\n");
@@ -49,9 +49,9 @@ static void come_home(struct homecoming *homecoming)
 START_TEST(where_values_may_stay_a_version_is_enough)
 {
     struct homecoming homecoming;
-    homecoming_begin(&homecoming, "main", false, SECONDS(10));
+    homecoming_begin(&homecoming, "main", NULL, false, SECONDS(10));
     ck_assert_int_eq(answer(&homecoming, "VERSION 1.6.18\r\n"), HOMECOMING_UP);
-    homecoming_begin(&homecoming, "main", false, SECONDS(10));
+    homecoming_begin(&homecoming, "main", NULL, false, SECONDS(10));
     ck_assert_int_eq(answer(&homecoming, "ERROR\r\n"), HOMECOMING_AGAIN);
 }
 END_TEST
@@ -68,7 +68,7 @@ START_TEST(a_server_that_has_restarted_is_empty)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct homecoming homecoming;
-        homecoming_begin(&homecoming, "main", true, SECONDS(10));
+        homecoming_begin(&homecoming, "main", NULL, true, SECONDS(10));
         answer(&homecoming, "VERSION 1.6.18\r\n");
         ck_assert_int_eq(answer(&homecoming, rows[i].stats), rows[i].next);
     }

@@ -1,0 +1,343 @@
+/*
+ * Owns logins under way, and the answers on who may do what; see gate.h.
+ *
+ *      gate_step: "set k 0 0 9\r\napp secret\r\n" -> login -> password thread -> on_checked
+ *                     good: STORED, and the client is read on
+ *                     wrong: after the delay, CLIENT_ERROR authentication failure
+ *
+ * The words are memcached's (-Y). What users and rules there are is the snapshot's; hashes are tls/users.c's.
+ */
+#include "proxy/gate.h"
+
+#include "base/log.h"
+#include "config/snapshot.h"
+#include "proxy/client.h"
+#include "proxy/exchange.h"
+#include "tls/password_check.h"
+#include "tls/transport.h"
+#include "wire/token.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* memcached closes on a line without an end of more than that. */
+#define LOGIN_LINE_MAX 2048
+#define LOGIN_BYTES_MAX (USERS_NAME_MAX + USERS_PASSWORD_MAX + 64)
+
+struct login {
+    struct client *client;
+    struct password_job *job; /* with the checker; NULL: the answer is put off */
+    struct wheel_timer delay;
+};
+
+static const struct snapshot *current(const struct client *client)
+{
+    return client->worker->current->snapshot;
+}
+
+bool gate_guards(const struct snapshot *snapshot)
+{
+    const struct config *config = snapshot->config;
+    for (size_t i = 0; i < config->listen_count; i++) {
+        if (config->listens[i].auth != CONFIG_AUTH_NONE)
+            return true;
+    }
+    return config->access_count > 0;
+}
+
+/* ---- Who it is ---- */
+
+static void set_user(struct client *client, struct slice name, bool by_password)
+{
+    struct gate *gate = &client->gate;
+    free(gate->user);
+    gate->user = strndup(name.data, name.len);
+    gate->by_password = by_password;
+    gate->view = NULL;
+}
+
+static void forget_user(struct client *client)
+{
+    free(client->gate.user);
+    client->gate.user = NULL;
+    client->gate.view = NULL;
+}
+
+/* By what the connection itself tells. */
+static void ask_connection(struct client *client)
+{
+    client->gate.asked = true;
+    struct slice name = tls_transport_peer_name(&client->transport);
+    if (name.len > 0) {
+        set_user(client, name, false);
+        return;
+    }
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    const struct listener *listener = client->listener;
+    if (!listener->is_unix || listener->generation != current(client)->generation ||
+        getsockopt(client->transport.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        return;
+    const char *user = snapshot_peer_user(current(client), listener->index, peer.uid);
+    if (user != NULL)
+        set_user(client, slice_make(user, strlen(user)), false);
+}
+
+/* What is known is brought up to the snapshot in force: a user that is no more is nobody. */
+static void refresh(struct client *client)
+{
+    struct gate *gate = &client->gate;
+    const struct snapshot *snapshot = current(client);
+    if (!gate->asked)
+        ask_connection(client);
+    if (gate->view != NULL && gate->generation == snapshot->generation)
+        return;
+    struct slice name = slice_make(gate->user, gate->user != NULL ? strlen(gate->user) : 0);
+    if (gate->by_password && name.len > 0 && (snapshot->users == NULL || users_find(snapshot->users, name) == NULL)) {
+        forget_user(client);
+        name = slice_make(NULL, 0);
+    }
+    gate->view = access_for_user(snapshot->access, name);
+    gate->generation = snapshot->generation;
+}
+
+bool gate_passes(struct client *client)
+{
+    refresh(client);
+    return client->gate.user != NULL || client->listener->auth != CONFIG_AUTH_REQUIRED;
+}
+
+/* ---- What it may do ---- */
+
+/* Of a listener that the configuration no longer has, only its rules for every listener speak. */
+static size_t listener_index(const struct client *client)
+{
+    const struct listener *listener = client->listener;
+    return listener->generation == current(client)->generation ? listener->index : ACCESS_NO_LISTENER;
+}
+
+/* A meta get may change its item by its flags: T a new time, N and R a new item. */
+static bool allows_meta_get(const struct access_view *view, size_t listener, const struct request *request,
+                            struct slice key)
+{
+    struct slice rest = request->line, token;
+    (void)token_next(&rest, &token);
+    (void)token_next(&rest, &token);
+    while (token_next(&rest, &token)) {
+        char flag = token.data[0];
+        if (flag == 'T' && !access_check(view, listener, VERB_GAT, key))
+            return false;
+        if ((flag == 'N' || flag == 'R') && !access_check(view, listener, VERB_MS, key))
+            return false;
+    }
+    return true;
+}
+
+static bool allows_all_keys(const struct access_view *view, size_t listener, const struct request *request)
+{
+    struct slice keys = request->keys, key;
+    while (request_next_key(&keys, &key)) {
+        if (!access_check(view, listener, request->verb, key))
+            return false;
+    }
+    return true;
+}
+
+bool gate_allows(struct client *client, const struct request *request)
+{
+    refresh(client);
+    const struct access_view *view = client->gate.view;
+    size_t listener = listener_index(client);
+    if (verb_is_retrieval(request->verb))
+        return allows_all_keys(view, listener, request);
+    char decoded[KEY_LEN_MAX];
+    struct slice key = request->key_count > 0 ? request_route_key(request, decoded) : slice_make(NULL, 0);
+    if (!access_check(view, listener, request->verb, key))
+        return false;
+    return request->verb != VERB_MG || allows_meta_get(view, listener, request, key);
+}
+
+/* ---- Logging in ---- */
+
+static void answer(struct client *client, const char *line)
+{
+    exchange_answer(client, slice_make(line, strlen(line)));
+}
+
+static void login_over(struct login *login)
+{
+    struct client *client = login->client;
+    client->gate.login = NULL;
+    free(login);
+    client_unpause(client, CLIENT_PAUSE_LOGIN);
+}
+
+static void login_failed(struct login *login)
+{
+    struct client *client = login->client;
+    login_over(login);
+    answer(client, "CLIENT_ERROR authentication failure\r\n");
+}
+
+static void on_delayed(struct wheel_timer *timer)
+{
+    login_failed(list_entry(timer, struct login, delay));
+}
+
+static void login_refused(struct login *login, const struct password_job *job)
+{
+    struct worker *worker = login->client->worker;
+    counter_add(&worker->stats.logins_failed, 1);
+    log_info("login_failed", "a client of %s gave a wrong password, or a user that does not exist",
+             login->client->listener->label);
+    if (job->delay_ms == 0)
+        login_failed(login);
+    else
+        loop_arm(&worker->loop, &login->delay, job->delay_ms);
+}
+
+static void on_checked(struct password_job *job)
+{
+    struct login *login = job->owner;
+    if (login != NULL) {
+        struct client *client = login->client;
+        login->job = NULL;
+        switch (job->verdict) {
+        case PASSWORD_GOOD:
+            counter_add(&client->worker->stats.logins, 1);
+            set_user(client, slice_make(job->name, job->name_len), true);
+            login_over(login);
+            answer(client, "STORED\r\n");
+            break;
+        case PASSWORD_WRONG:
+            login_refused(login, job);
+            break;
+        case PASSWORD_BUSY:
+            counter_add(&client->worker->stats.logins_failed, 1);
+            login_over(login);
+            answer(client, "SERVER_ERROR too many logins wait; try again\r\n");
+            break;
+        }
+    }
+    password_job_destroy(&job);
+}
+
+/* Name and password are on their way to be checked, or the answer says why not. */
+static void login_start(struct client *client, struct slice name, struct slice password)
+{
+    struct worker *worker = client->worker;
+    struct users *users = current(client)->users;
+    if (users == NULL) {
+        answer(client, "CLIENT_ERROR authentication failure\r\n");
+        return;
+    }
+    struct login *login = calloc(1, sizeof *login);
+    struct password_job *job =
+        login != NULL ? password_job_create(users, name, password, &worker->mailbox, on_checked, login) : NULL;
+    if (job == NULL) {
+        free(login);
+        answer(client, "SERVER_ERROR out of memory\r\n");
+        return;
+    }
+    login->client = client;
+    login->job = job;
+    wheel_timer_init(&login->delay, on_delayed);
+    client->gate.login = login;
+    client_pause(client, CLIENT_PAUSE_LOGIN);
+    password_checker_submit(worker->fleet->checker, job);
+}
+
+/* A data block "USER PASSWORD", its CRLF included. */
+static void login_with(struct client *client, struct slice body)
+{
+    struct slice text = slice_make(body.data, body.len - 2), name, password;
+    if (memcmp(body.data + body.len - 2, "\r\n", 2) != 0)
+        answer(client, "CLIENT_ERROR bad command line termination\r\n");
+    else if (!token_next(&text, &name) || !token_next(&text, &password))
+        answer(client, "CLIENT_ERROR bad authentication token format\r\n");
+    else
+        login_start(client, name, password);
+}
+
+bool gate_is_login(const struct client *client, const struct request *request)
+{
+    return client->listener->auth != CONFIG_AUTH_NONE && request->verb == VERB_SET &&
+           slice_equal(request->key, SLICE_OF(GATE_LOGIN_KEY));
+}
+
+void gate_take_login(struct client *client, struct slice body)
+{
+    login_with(client, body);
+    OPENSSL_cleanse((char *)(uintptr_t)body.data, body.len);
+}
+
+/* "set KEY FLAGS EXPTIME BYTES": false: it is something else. */
+static bool parse_login_line(struct slice line, uint32_t *bytes_out)
+{
+    struct slice tokens[5];
+    for (size_t i = 0; i < 5; i++) {
+        if (!token_next(&line, &tokens[i]))
+            return false;
+    }
+    uint32_t bytes = 0;
+    if (!slice_equal(tokens[0], SLICE_OF("set")) || tokens[4].len > 7)
+        return false;
+    for (size_t i = 0; i < tokens[4].len; i++) {
+        if (tokens[4].data[i] < '0' || tokens[4].data[i] > '9')
+            return false;
+        bytes = bytes * 10 + (uint32_t)(tokens[4].data[i] - '0');
+    }
+    *bytes_out = bytes;
+    return true;
+}
+
+enum request_step gate_step(struct client *client, size_t *need_out)
+{
+    struct input *in = &client->in;
+    const char *data = input_data(in);
+    size_t here = input_bytes(in);
+    const char *end = memchr(data, '\n', here);
+    *need_out = 0;
+    if (end == NULL && here <= LOGIN_LINE_MAX)
+        return REQUEST_STEP_WAIT;
+    if (end == NULL) {
+        client_close_soon(client);
+        return REQUEST_STEP_WAIT;
+    }
+    size_t line_bytes = (size_t)(end - data) + 1;
+    size_t line_len = line_bytes - (line_bytes > 1 && end[-1] == '\r' ? 2 : 1);
+    uint32_t bytes;
+    if (!parse_login_line(slice_make(data, line_len), &bytes)) {
+        input_consume(in, line_bytes);
+        answer(client, "CLIENT_ERROR unauthenticated\r\n");
+        return REQUEST_STEP_ON;
+    }
+    if (bytes > LOGIN_BYTES_MAX) {
+        answer(client, "CLIENT_ERROR authentication failure\r\n");
+        client_end_lingering(client);
+        return REQUEST_STEP_ON;
+    }
+    size_t total = line_bytes + bytes + 2;
+    if (here < total) {
+        *need_out = total;
+        return REQUEST_STEP_WAIT;
+    }
+    gate_take_login(client, slice_make(data + line_bytes, bytes + 2));
+    input_consume(in, total);
+    return REQUEST_STEP_ON;
+}
+
+void gate_leave(struct client *client)
+{
+    struct login *login = client->gate.login;
+    if (login != NULL) {
+        if (login->job != NULL)
+            login->job->owner = NULL;
+        loop_disarm(&client->worker->loop, &login->delay);
+        free(login);
+        client->gate.login = NULL;
+    }
+    forget_user(client);
+}

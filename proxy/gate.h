@@ -1,0 +1,58 @@
+/*
+ * Who a client is, and what it may do: logins, and the rules of `access`.
+ *
+ *      by its certificate, or its uid on a Unix socket   when its first bytes come
+ *      by a password                                     "set KEY 0 0 N\r\nUSER PASSWORD\r\n", memcached's ASCII authentication
+ *
+ * Where a listener's auth is `required`, a client that is nobody gets past no other command. Where it is `optional`, a login is a
+ * set of the key GATE_LOGIN_KEY; every other command stands for itself. Passwords are checked off the loop (tls/password_check.h);
+ * meanwhile the client is not read, so that one client has one check under way.
+ *
+ * Nothing of this is asked while worker->guarded is not set: the configuration has neither rules nor logins.
+ */
+#ifndef RINGSIDE_PROXY_GATE_H
+#define RINGSIDE_PROXY_GATE_H
+
+#include "base/slice.h"
+#include "proxy/requests.h"
+#include "tls/access.h"
+#include "wire/request.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct client;
+struct login;
+struct snapshot;
+
+#define GATE_LOGIN_KEY "ringside:login"
+
+/* What is known of a client. All zero: nothing yet, and it is nobody. */
+struct gate {
+    char *user; /* malloc'ed; NULL: nobody */
+    bool asked; /* certificate and uid have been looked at */
+    bool by_password;
+    const struct access_view *view; /* of the snapshot of that generation */
+    uint64_t generation;
+    struct login *login; /* a password is being checked, or a wrong one's answer is put off */
+};
+
+/* Whether the snapshot in force asks anything of any client. */
+bool gate_guards(const struct snapshot *snapshot);
+
+/* Whether what the client sends next is for the proxy: not before it has logged in, where it must. */
+bool gate_passes(struct client *client);
+/* One step of a client that gate_passes does not let in: a login, or a refusal. As requests_step. */
+enum request_step gate_step(struct client *client, size_t *need_out);
+/* Whether the client may do that; every key of a READY request is looked at. */
+bool gate_allows(struct client *client, const struct request *request);
+/* Whether this is the login of a client that gate_passes has let in: see GATE_LOGIN_KEY. */
+bool gate_is_login(const struct client *client, const struct request *request);
+/* Takes its data block, CRLF included, and wipes it where it lies. */
+void gate_take_login(struct client *client, struct slice body);
+
+/* The client goes. */
+void gate_leave(struct client *client);
+
+#endif
