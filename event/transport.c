@@ -68,6 +68,8 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct transport *transport = context;
+    /* As with a socket: it stays readable until it is read. */
+    transport_nudge(transport);
     transport->on_ready(transport, TRANSPORT_READABLE);
 }
 
@@ -77,6 +79,14 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
     (void)what;
     struct transport *transport = context;
     transport->on_ready(transport, TRANSPORT_WRITABLE);
+}
+
+/* Between two turns: an event that is made active while events run would run in the same turn, before all others' flushes. */
+static void on_nudge(struct loop_task *task)
+{
+    struct transport *transport = list_entry(task, struct transport, nudge);
+    if (transport->buffered && transport->armed & TRANSPORT_READABLE)
+        event_active(&transport->readable, EV_READ, 0);
 }
 
 void transport_init(struct transport *transport, void (*on_ready)(struct transport *transport, unsigned ready))
@@ -89,6 +99,8 @@ void transport_init(struct transport *transport, void (*on_ready)(struct transpo
     transport->buffered = false;
     transport->unreported = 0;
     transport->stream = NULL;
+    transport->loop = NULL;
+    loop_task_init(&transport->nudge, on_nudge);
     transport->on_ready = on_ready;
 }
 
@@ -102,6 +114,7 @@ void transport_open(struct transport *transport, struct loop *loop, const struct
     transport->opening = false;
     transport->buffered = false;
     transport->unreported = 0;
+    transport->loop = loop;
     event_assign(&transport->readable, loop->base, fd, EV_READ | EV_PERSIST, on_readable, transport);
     event_assign(&transport->writable, loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, transport);
 }
@@ -111,31 +124,36 @@ void transport_close(struct transport *transport)
     if (transport->fd < 0)
         return;
     transport_arm(transport, 0);
+    loop_task_cancel(&transport->nudge);
     transport->wanted = 0;
+    transport->buffered = false;
     transport->methods->close(transport);
+    transport->methods = &transport_plain;
     transport->fd = -1;
 }
 
-static int switch_event(struct event *event, bool on)
+/* `armed` is true to what libevent has at any time: what fails half-way can still be closed. */
+static int switch_event(struct transport *transport, struct event *event, unsigned bit, unsigned events)
 {
-    return on ? event_add(event, NULL) : event_del(event);
+    if ((transport->armed & bit) == (events & bit))
+        return 0;
+    int result = events & bit ? event_add(event, NULL) : event_del(event);
+    if (result == 0)
+        transport->armed ^= bit;
+    return result;
 }
 
 int transport_arm(struct transport *transport, unsigned events)
 {
-    unsigned changed = transport->armed ^ events;
-    if (changed & TRANSPORT_READABLE && switch_event(&transport->readable, events & TRANSPORT_READABLE) != 0)
-        return -1;
-    if (changed & TRANSPORT_WRITABLE && switch_event(&transport->writable, events & TRANSPORT_WRITABLE) != 0)
-        return -1;
-    transport->armed = events;
-    return 0;
+    int readable = switch_event(transport, &transport->readable, TRANSPORT_READABLE, events);
+    int writable = switch_event(transport, &transport->writable, TRANSPORT_WRITABLE, events);
+    return readable != 0 || writable != 0 ? -1 : 0;
 }
 
 void transport_nudge(struct transport *transport)
 {
     if (transport->buffered && transport->armed & TRANSPORT_READABLE)
-        event_active(&transport->readable, EV_READ, 0);
+        loop_defer(transport->loop, &transport->nudge, LOOP_PHASE_RESUME);
 }
 
 int transport_want(struct transport *transport, unsigned wanted)

@@ -10,7 +10,8 @@
  *   read or write then says how). It may close the transport and free its object.
  * - A connecting transport becomes writable when it is connected or has failed: transport_connect_result tells which, and
  *   transport_problem, where the transport knows more than an errno value says, why.
- * - Bytes that a transport has read for itself and not yet handed on make it readable again (`buffered`).
+ * - Bytes that a transport has read for itself and not yet handed on keep it readable (`buffered`): on_ready is called in the
+ *   next turn, and in each one after that, until they are read or no longer asked for.
  * - transport_close is for the owner alone; it may be called at any time, also within on_ready, and twice.
  */
 #ifndef RINGSIDE_EVENT_TRANSPORT_H
@@ -50,10 +51,12 @@ struct transport {
     int fd;            /* -1: closed */
     unsigned wanted;   /* by the owner */
     unsigned armed;    /* the events that are added */
-    bool opening;      /* the methods see to the events, until they are done with opening */
+    bool opening;      /* the methods see to the events: until it is open, or while its end is on its way */
     bool buffered;     /* there is more to read, though the socket may not be readable */
     size_t unreported; /* bytes that may have left, beyond those that writes have reported */
     void *stream;      /* the methods' own */
+    struct loop *loop;
+    struct loop_task nudge;
     struct event readable;
     struct event writable;
     void (*on_ready)(struct transport *transport, unsigned ready);
@@ -86,9 +89,9 @@ static inline ssize_t transport_read(struct transport *transport, char *buffer, 
  */
 ssize_t transport_write_chain(struct transport *transport, struct chain *chain, struct memory *memory, size_t max);
 
-/* Adds and removes events. For those who write a transport, while it is opening. */
+/* Adds and removes events. 0, or -1 when memory is out. For those who write a transport, while it is opening. */
 int transport_arm(struct transport *transport, unsigned events);
-/* It has become readable by itself, or is open now. The same. */
+/* If there is more to read, though the socket may not tell: on_ready is called in the next turn. For the same. */
 void transport_nudge(struct transport *transport);
 
 /* Starts a connection. A non-blocking socket, or -1 with errno. TCP_NODELAY is set. */

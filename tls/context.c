@@ -2,7 +2,7 @@
  * Owns what is read from certificate and key files, and how OpenSSL is told to use it.
  *
  *      context -> ssl_ctx (counted by OpenSSL; connections hold it on) -> further identities, for SNI
- *              -> ticket keys, which outlive a refresh
+ *              -> ticket keys (tickets.h), which outlive a refresh
  *
  * A refresh makes a whole new ssl_ctx and swaps it in. Nothing is written to a file or a terminal; a key with a passphrase is
  * an error, not a question.
@@ -10,13 +10,13 @@
 #include "tls/context.h"
 
 #include "tls/context_internal.h"
+#include "tls/tickets.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -28,9 +28,6 @@
 #include <unistd.h>
 
 #define FILES_MAX 64
-#define TICKET_KEYS 3
-#define TICKET_KEY_LIFE_S (12 * 3600)
-#define TICKET_NAME_BYTES 16
 /* How much ciphertext is read at once. */
 #define READ_BYTES 65536
 
@@ -41,23 +38,16 @@ struct file_state {
     ino_t inode;
 };
 
-struct ticket_key {
-    int64_t made_s; /* monotonic; 0: none */
-    unsigned char name[TICKET_NAME_BYTES];
-    unsigned char cipher[32];
-    unsigned char mac[32];
-};
-
 struct tls_context {
     atomic_uint refs;
     bool is_server;
     struct tls_server_spec server; /* strings are its own */
     struct tls_client_spec client;
-    /* Guards all below: taken when a connection is opened, and for tickets; never for a request. */
+    struct tickets tickets;
+    /* Guards the two below: taken when a connection is opened, never for a request. */
     pthread_mutex_t lock;
     SSL_CTX *ssl_ctx;
     uint64_t generation;
-    struct ticket_key tickets[TICKET_KEYS]; /* the newest first */
     /* The control thread's. */
     struct file_state files[FILES_MAX];
     size_t file_count;
@@ -70,6 +60,7 @@ struct reading {
     struct file_state files[FILES_MAX];
     size_t file_count;
     int64_t expires_unix_s;
+    uint64_t generation;
     char *error;
     const char *field;
 };
@@ -233,7 +224,7 @@ static bool begin(struct reading *reading, const SSL_METHOD *method, enum tls_ve
 
 /* ---- Servers ---- */
 
-static int ex_further = -1, ex_context = -1;
+static int ex_further = -1, ex_context = -1, ex_generation = -1;
 static pthread_once_t indexes_once = PTHREAD_ONCE_INIT;
 
 struct further {
@@ -257,10 +248,21 @@ static void free_further(void *parent, void *pointer, CRYPTO_EX_DATA *data, int 
     free(further);
 }
 
+static void free_generation(void *parent, void *pointer, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
+{
+    (void)parent;
+    (void)data;
+    (void)index;
+    (void)argl;
+    (void)argp;
+    free(pointer);
+}
+
 static void make_indexes(void)
 {
     ex_further = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_further);
     ex_context = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    ex_generation = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_generation);
 }
 
 /* Chooses the identity by the name that the client asks for; the first one where none fits. */
@@ -279,6 +281,8 @@ static int choose_identity(SSL *ssl, void *unused)
             continue;
         STACK_OF(X509) *chain = NULL;
         SSL_CTX_get0_chain_certs(other, &chain);
+        /* Else one of another kind of key would stand beside it, and the client might be shown that. */
+        SSL_certs_clear(ssl);
         return SSL_use_cert_and_key(ssl, certificate, SSL_CTX_get0_privatekey(other), chain, 1);
     }
     return 1;
@@ -309,75 +313,32 @@ static bool use_further(struct reading *reading, const struct tls_server_spec *s
     return true;
 }
 
-static int64_t monotonic_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec + 1; /* never 0 */
-}
-
-/* Under the lock: the newest key, made if it is time. NULL: no randomness. */
-static struct ticket_key *ticket_key_now(struct tls_context *context)
-{
-    int64_t now_s = monotonic_s();
-    struct ticket_key *keys = context->tickets;
-    if (keys[0].made_s != 0 && now_s - keys[0].made_s < TICKET_KEY_LIFE_S)
-        return &keys[0];
-    struct ticket_key fresh = {.made_s = now_s};
-    if (RAND_bytes(fresh.name, sizeof fresh.name) != 1 || RAND_priv_bytes(fresh.cipher, sizeof fresh.cipher) != 1 ||
-        RAND_priv_bytes(fresh.mac, sizeof fresh.mac) != 1)
-        return NULL;
-    memmove(keys + 1, keys, (TICKET_KEYS - 1) * sizeof *keys);
-    keys[0] = fresh;
-    OPENSSL_cleanse(&fresh, sizeof fresh);
-    return &keys[0];
-}
-
-/* Under the lock: the key of that name, if it is not too old. */
-static struct ticket_key *ticket_key_find(struct tls_context *context, const unsigned char *name)
-{
-    int64_t now_s = monotonic_s();
-    for (size_t i = 0; i < TICKET_KEYS; i++) {
-        struct ticket_key *key = &context->tickets[i];
-        if (key->made_s != 0 && now_s - key->made_s < TICKET_KEYS * TICKET_KEY_LIFE_S &&
-            memcmp(key->name, name, sizeof key->name) == 0)
-            return key;
-    }
-    return NULL;
-}
-
-static int use_ticket_key(struct ticket_key *key, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
-                          int encrypts)
-{
-    char digest[] = "SHA256";
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key->mac, sizeof key->mac),
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end(),
-    };
-    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv, encrypts) == 1 &&
-           EVP_MAC_CTX_set_params(mac, params) == 1;
-}
-
 /* As SSL_CTX_set_tlsext_ticket_key_evp_cb(3) wants it. */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
                      int encrypts)
 {
-    struct tls_context *context = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ex_context);
-    int result = 0;
-    pthread_mutex_lock(&context->lock);
-    struct ticket_key *newest = ticket_key_now(context);
-    struct ticket_key *key = encrypts ? newest : ticket_key_find(context, name);
-    if (encrypts && newest != NULL && RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) == 1) {
-        memcpy(name, newest->name, sizeof newest->name);
-        result = use_ticket_key(newest, iv, cipher, mac, 1);
-    } else if (encrypts) {
-        result = -1;
-    } else if (key != NULL && use_ticket_key(key, iv, cipher, mac, 0)) {
-        result = key == newest ? 1 : 2; /* 2: taken, and to be renewed */
-    }
-    pthread_mutex_unlock(&context->lock);
-    return result;
+    SSL_CTX *ssl_ctx = SSL_get_SSL_CTX(ssl);
+    struct tls_context *context = SSL_CTX_get_ex_data(ssl_ctx, ex_context);
+    const uint64_t *generation = SSL_CTX_get_ex_data(ssl_ctx, ex_generation);
+    int result = tickets_use(&context->tickets, *generation, name, iv, cipher, mac, encrypts);
+    /* A ticket of TLS 1.3 is used once (RFC 8446, C.4): each visit brings a new one. */
+    return result == 1 && !encrypts && SSL_version(ssl) >= TLS1_3_VERSION ? 2 : result;
+}
+
+/* Tickets renew themselves for ever, but not beyond the certificate that was shown at first. */
+static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_len,
+                                          SSL_TICKET_STATUS status, void *unused)
+{
+    (void)ssl;
+    (void)name;
+    (void)name_len;
+    (void)unused;
+    X509 *shown = session != NULL ? SSL_SESSION_get0_peer(session) : NULL;
+    if (shown != NULL && X509_cmp_current_time(X509_get0_notAfter(shown)) <= 0)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (status == SSL_TICKET_SUCCESS)
+        return SSL_TICKET_RETURN_USE;
+    return status == SSL_TICKET_SUCCESS_RENEW ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_IGNORE_RENEW;
 }
 
 static bool use_client_ca(struct reading *reading, const struct tls_server_spec *spec)
@@ -406,8 +367,14 @@ static bool read_server(struct tls_context *context, struct reading *reading)
     SSL_CTX_set_timeout(reading->ssl_ctx, TICKET_KEY_LIFE_S);
     SSL_CTX_set_num_tickets(reading->ssl_ctx, 1);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(reading->ssl_ctx, on_ticket);
-    if (SSL_CTX_set_ex_data(reading->ssl_ctx, ex_context, context) != 1)
+    SSL_CTX_set_session_ticket_cb(reading->ssl_ctx, NULL, on_ticket_opened, NULL);
+    uint64_t *generation = malloc(sizeof *generation);
+    if (generation == NULL || SSL_CTX_set_ex_data(reading->ssl_ctx, ex_context, context) != 1 ||
+        SSL_CTX_set_ex_data(reading->ssl_ctx, ex_generation, generation) != 1) {
+        free(generation);
         return fail(reading, NULL, NULL, "out of memory");
+    }
+    *generation = reading->generation;
     return true;
 }
 
@@ -436,6 +403,9 @@ static bool read_client(struct tls_context *context, struct reading *reading)
 
 static bool read_files(struct tls_context *context, struct reading *reading)
 {
+    /* Never twice in a process: a session is of one generation, whatever has become of its context since. */
+    static atomic_uint_least64_t generations;
+    reading->generation = atomic_fetch_add_explicit(&generations, 1, memory_order_relaxed) + 1;
     reading->error[0] = '\0';
     bool good = context->is_server ? read_server(context, reading) : read_client(context, reading);
     if (!good) {
@@ -452,11 +422,11 @@ static void take_over(struct tls_context *context, struct reading *reading)
     pthread_mutex_lock(&context->lock);
     SSL_CTX *old = context->ssl_ctx;
     context->ssl_ctx = reading->ssl_ctx;
-    context->generation++;
-    /* A ticket says that its client was verified: by what was in force then. */
-    if (context->is_server && context->server.client_certificate != TLS_CLIENT_CERTIFICATE_NONE)
-        OPENSSL_cleanse(context->tickets, sizeof context->tickets);
+    context->generation = reading->generation;
     pthread_mutex_unlock(&context->lock);
+    /* A ticket says that its client was verified: by what was in force then. */
+    tickets_renew(&context->tickets, reading->generation,
+                  context->server.client_certificate != TLS_CLIENT_CERTIFICATE_NONE);
     SSL_CTX_free(old);
     forget_files(context->files, context->file_count);
     memcpy(context->files, reading->files, sizeof context->files);
@@ -485,64 +455,13 @@ bool tls_context_refresh(struct tls_context *context, char error_out[TLS_ERROR_M
     return true;
 }
 
-static char *copy(const char *string, bool *failed)
-{
-    char *own = string != NULL ? strdup(string) : NULL;
-    *failed |= string != NULL && own == NULL;
-    return own;
-}
-
-static struct tls_identity copy_identity(const struct tls_identity *identity, bool *failed)
-{
-    return (struct tls_identity){copy(identity->certificate, failed), copy(identity->key, failed)};
-}
-
-static void identity_fini(struct tls_identity *identity)
-{
-    free(identity->certificate);
-    free(identity->key);
-}
-
-static bool copy_server_spec(struct tls_server_spec *own, const struct tls_server_spec *spec)
-{
-    bool failed = false;
-    *own = *spec;
-    own->identity = copy_identity(&spec->identity, &failed);
-    own->client_ca = copy(spec->client_ca, &failed);
-    own->crl = copy(spec->crl, &failed);
-    own->further = calloc(spec->further_count + 1, sizeof *own->further);
-    own->further_count = own->further != NULL ? spec->further_count : 0;
-    for (size_t i = 0; i < own->further_count; i++)
-        own->further[i] = copy_identity(&spec->further[i], &failed);
-    return !failed && own->further != NULL;
-}
-
-static bool copy_client_spec(struct tls_client_spec *own, const struct tls_client_spec *spec)
-{
-    bool failed = false;
-    *own = *spec;
-    own->ca = copy(spec->ca, &failed);
-    own->server_name = copy(spec->server_name, &failed);
-    own->identity = copy_identity(&spec->identity, &failed);
-    own->crl = copy(spec->crl, &failed);
-    return !failed;
-}
-
 static void context_free(struct tls_context *context)
 {
     SSL_CTX_free(context->ssl_ctx);
     forget_files(context->files, context->file_count);
-    OPENSSL_cleanse(context->tickets, sizeof context->tickets);
-    identity_fini(&context->server.identity);
-    for (size_t i = 0; i < context->server.further_count; i++)
-        identity_fini(&context->server.further[i]);
-    free(context->server.further);
-    free(context->server.client_ca);
-    free(context->server.crl);
-    free(context->client.ca);
-    free(context->client.server_name);
-    identity_fini(&context->client.identity);
-    free(context->client.crl);
+    tickets_fini(&context->tickets);
+    tls_server_spec_fini(&context->server);
+    tls_client_spec_fini(&context->client);
     pthread_mutex_destroy(&context->lock);
     free(context);
 }
@@ -558,10 +477,11 @@ static struct tls_context *context_create(const struct tls_server_spec *server, 
     if (context == NULL)
         return NULL;
     pthread_mutex_init(&context->lock, NULL);
+    tickets_init(&context->tickets);
     atomic_init(&context->refs, 1);
     context->is_server = server != NULL;
-    bool copied =
-        server != NULL ? copy_server_spec(&context->server, server) : copy_client_spec(&context->client, client);
+    bool copied = server != NULL ? tls_server_spec_copy(&context->server, server)
+                                 : tls_client_spec_copy(&context->client, client);
     if (!copied || !read_files(context, &reading)) {
         *field_out = reading.field;
         context_free(context);
@@ -597,37 +517,14 @@ void tls_context_unref(struct tls_context **context)
         context_free(c);
 }
 
-static bool same(const char *a, const char *b)
-{
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-static bool same_identity(const struct tls_identity *a, const struct tls_identity *b)
-{
-    return same(a->certificate, b->certificate) && same(a->key, b->key);
-}
-
 bool tls_context_is_server(const struct tls_context *context, const struct tls_server_spec *spec)
 {
-    const struct tls_server_spec *own = &context->server;
-    if (!context->is_server || !same_identity(&own->identity, &spec->identity) ||
-        !same(own->client_ca, spec->client_ca) || !same(own->crl, spec->crl) ||
-        own->client_certificate != spec->client_certificate || own->min_version != spec->min_version ||
-        own->further_count != spec->further_count)
-        return false;
-    for (size_t i = 0; i < own->further_count; i++) {
-        if (!same_identity(&own->further[i], &spec->further[i]))
-            return false;
-    }
-    return true;
+    return context->is_server && tls_server_spec_equals(&context->server, spec);
 }
 
 bool tls_context_is_client(const struct tls_context *context, const struct tls_client_spec *spec)
 {
-    const struct tls_client_spec *own = &context->client;
-    return !context->is_server && same(own->ca, spec->ca) && same(own->server_name, spec->server_name) &&
-           same_identity(&own->identity, &spec->identity) && same(own->crl, spec->crl) &&
-           own->insecure == spec->insecure && own->min_version == spec->min_version;
+    return !context->is_server && tls_client_spec_equals(&context->client, spec);
 }
 
 int64_t tls_context_expires_unix_s(const struct tls_context *context)
@@ -657,7 +554,23 @@ SSL *tls_context_open(struct tls_context *context, uint64_t *generation_out)
     return ssl;
 }
 
-const struct tls_client_spec *tls_context_client_spec(const struct tls_context *context)
+static bool is_ip_address(const char *host)
 {
-    return &context->client;
+    unsigned char address[sizeof(struct in6_addr)];
+    return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+}
+
+/* By name, with SNI, or by address. */
+bool tls_context_expect(const struct tls_context *context, SSL *ssl, const char *host)
+{
+    if (context->client.server_name != NULL)
+        host = context->client.server_name;
+    bool is_ip = is_ip_address(host);
+    if (!is_ip && SSL_set_tlsext_host_name(ssl, host) != 1)
+        return false;
+    if (context->client.insecure)
+        return true;
+    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return is_ip ? X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1 : X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
 }

@@ -44,4 +44,12 @@ struct tls_client_spec {
     enum tls_version min_version;
 };
 
+/* A copy with strings of its own. false: memory is out; fini frees what was copied all the same. */
+bool tls_server_spec_copy(struct tls_server_spec *own, const struct tls_server_spec *spec);
+bool tls_client_spec_copy(struct tls_client_spec *own, const struct tls_client_spec *spec);
+void tls_server_spec_fini(struct tls_server_spec *spec);
+void tls_client_spec_fini(struct tls_client_spec *spec);
+bool tls_server_spec_equals(const struct tls_server_spec *a, const struct tls_server_spec *b);
+bool tls_client_spec_equals(const struct tls_client_spec *a, const struct tls_client_spec *b);
+
 #endif

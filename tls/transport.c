@@ -5,20 +5,23 @@
  *      write   plaintext -> records -> this thread's scratch -> one send -> what is left: stream->held
  *              (OpenSSL calls stream_send, which only collects)
  *
- * What a write encrypted but could not send whole is not reported to the caller, who thus offers the same bytes again; transport->unreported
- * is how many of those are encrypted already. So nothing is lost when a caller closes after its last byte is reported.
+ * What a write encrypted but could not send whole is not reported to the caller, who thus offers the same bytes again;
+ * transport->unreported is how many of those are encrypted already. So nothing is lost when a caller closes after its
+ * last byte is reported.
  *
- *      CONNECTING -> SHAKING -> OPEN
- *             \---------\---------\--> FAILED
+ *      CONNECTING -> SHAKING -> SETTLING -> OPEN          SETTLING: the handshake's last words wait for the socket
+ *             \---------\---------\---------\--> FAILED
+ *
+ * tls_end_writing leaves it `opening` until close_notify has left: only then the socket's end is shut.
  */
 #include "tls/transport.h"
 
 #include "tls/context_internal.h"
+#include "tls/held.h"
+#include "tls/peer_name.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,14 +34,12 @@
 #define RECORD_MAX ((size_t)16 << 10)
 /* Its ciphertext, and what a handshake says at once. */
 #define OUT_MAX ((size_t)128 << 10)
-#define NAME_MAX_BYTES 256
 
-enum stream_state { STREAM_CONNECTING, STREAM_SHAKING, STREAM_OPEN, STREAM_FAILED };
+enum stream_state { STREAM_CONNECTING, STREAM_SHAKING, STREAM_SETTLING, STREAM_OPEN, STREAM_FAILED };
 
 struct tls_session {
     SSL_SESSION *session;
-    uint64_t generation;               /* of the context */
-    const struct tls_context *context; /* only to be compared */
+    uint64_t generation; /* of the context: no two have the same */
 };
 
 struct stream {
@@ -49,10 +50,8 @@ struct stream {
     SSL *ssl;
     struct tls_context *context;
     uint64_t generation;
-    struct tls_session **session; /* where to keep it; NULL: nowhere */
-    char *held;                   /* ciphertext, [held_start, held_end) */
-    size_t held_start, held_end, held_room;
-    size_t owed;                                                   /* plaintext that is encrypted and not reported */
+    struct tls_session **session;                                  /* where to keep it; NULL: nowhere */
+    struct held held;                                              /* ciphertext */
     void (*on_ready)(struct transport *transport, unsigned ready); /* the owner's, while opening */
     char *problem;
     char *peer_name;
@@ -97,7 +96,7 @@ int tls_on_new_session(SSL *ssl, SSL_SESSION *session)
     if (kept == NULL && (kept = calloc(1, sizeof *kept)) == NULL)
         return 0;
     SSL_SESSION_free(kept->session);
-    *kept = (struct tls_session){session, stream->generation, stream->context};
+    *kept = (struct tls_session){session, stream->generation};
     *stream->session = kept;
     return 1; /* the reference is ours */
 }
@@ -125,8 +124,10 @@ static int stream_receive(BIO *bio, char *buffer, int capacity)
 static int stream_send(BIO *bio, const char *data, int len)
 {
     BIO_clear_retry_flags(bio);
-    if ((size_t)len > OUT_MAX - scratch->len)
+    if ((size_t)len > OUT_MAX - scratch->len) {
+        errno = ENOBUFS;
         return -1;
+    }
     memcpy(scratch->out + scratch->len, data, (size_t)len);
     scratch->len += (size_t)len;
     return len;
@@ -158,71 +159,20 @@ static void prepare(void)
 
 /* ---- Ciphertext on its way out ---- */
 
-static bool is_again(void)
-{
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-}
-
-static bool reserve(char **data, size_t *room, size_t len)
-{
-    if (len <= *room)
-        return true;
-    size_t wanted = *room < 4096 ? 4096 : *room;
-    while (wanted < len)
-        wanted *= 2;
-    char *larger = realloc(*data, wanted);
-    if (larger == NULL)
-        return false;
-    *data = larger;
-    *room = wanted;
-    return true;
-}
-
-/* Keeps what the socket did not take. */
-static int hold(struct stream *stream, const char *data, size_t len)
-{
-    if (stream->held_start == stream->held_end)
-        stream->held_start = stream->held_end = 0;
-    if (!reserve(&stream->held, &stream->held_room, stream->held_end + len)) {
-        errno = ENOMEM;
-        return -1;
-    }
-    memcpy(stream->held + stream->held_end, data, len);
-    stream->held_end += len;
-    return 0;
-}
-
-static int send_held(struct stream *stream)
-{
-    size_t len = stream->held_end - stream->held_start;
-    if (len == 0)
-        return 0;
-    ssize_t n = send(stream->transport->fd, stream->held + stream->held_start, len, MSG_NOSIGNAL);
-    if (n < 0 && !is_again())
-        return -1;
-    stream->held_start += n > 0 ? (size_t)n : 0;
-    if (stream->held_start == stream->held_end) {
-        free(stream->held);
-        stream->held = NULL;
-        stream->held_start = stream->held_end = stream->held_room = 0;
-    }
-    return 0;
-}
-
-/* Sends what the operation has made. 0, also when some of it is held now; -1 with errno. */
+/* Sends what the operation has made, behind what is held. 0, also when some of it is held now; -1 with errno. */
 static int send_out(struct stream *stream)
 {
+    int fd = stream->transport->fd;
     size_t len = scratch->len;
     scratch->len = 0;
     if (len == 0)
-        return send_held(stream);
-    if (stream->held != NULL)
-        return hold(stream, scratch->out, len) != 0 ? -1 : send_held(stream);
-    ssize_t n = send(stream->transport->fd, scratch->out, len, MSG_NOSIGNAL);
-    if (n < 0 && !is_again())
+        return 0;
+    if (!held_is_empty(&stream->held))
+        return held_append(&stream->held, scratch->out, len) != 0 ? -1 : held_send(&stream->held, fd);
+    ssize_t sent = held_send_now(fd, scratch->out, len);
+    if (sent < 0)
         return -1;
-    size_t sent = n > 0 ? (size_t)n : 0;
-    return sent < len ? hold(stream, scratch->out + sent, len - sent) : 0;
+    return (size_t)sent < len ? held_append(&stream->held, scratch->out + sent, len - (size_t)sent) : 0;
 }
 
 /* ---- Failing ---- */
@@ -241,79 +191,99 @@ static void fail_errno(struct stream *stream, int error)
     stream->error = error != 0 ? error : ECONNRESET;
 }
 
-/* After an OpenSSL call that has failed for good. */
+/* What a plain peer's bytes look like. */
+static bool is_plain_text(int reason)
+{
+    return reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST;
+}
+
+/* After an OpenSSL call that has failed for good. error: errno after it. */
 static void fail_openssl(struct stream *stream, int reason, int error)
 {
     unsigned long code = ERR_peek_last_error();
+    int why = ERR_GET_REASON(code);
     long verified = SSL_get_verify_result(stream->ssl);
-    bool cut = code != 0 && ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
-    if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK)
+    bool shaking = stream->state == STREAM_SHAKING;
+    bool cut = why == SSL_R_UNEXPECTED_EOF_WHILE_READING || (code == 0 && reason == SSL_ERROR_SYSCALL && error == 0);
+    if (why == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK)
         set_problem(stream, "TLS: the certificate is not good", X509_verify_cert_error_string(verified));
-    else if (cut || (reason == SSL_ERROR_SYSCALL && error == 0))
-        set_problem(stream, "TLS: the connection ended without close_notify", NULL);
+    else if (cut)
+        set_problem(stream,
+                    shaking ? "TLS: the peer closed the connection during the handshake"
+                            : "TLS: the connection ended without close_notify",
+                    NULL);
+    else if (shaking && is_plain_text(why))
+        set_problem(stream, "TLS: the peer does not speak TLS", NULL);
     else if (code != 0)
         set_problem(stream, "TLS", ERR_reason_error_string(code));
-    fail_errno(stream, cut || code == 0 ? (error != 0 ? error : ECONNRESET) : EPROTO);
+    if (cut)
+        error = ECONNRESET;
+    else if (code != 0)
+        error = EPROTO;
+    fail_errno(stream, error);
     ERR_clear_error();
 }
 
 /* ---- Opening ---- */
 
+/* Hands the transport to its owner, who may free it. */
 static void opened(struct transport *transport)
 {
     struct stream *stream = transport->stream;
     transport->on_ready = stream->on_ready;
     transport->opening = false;
     unsigned wanted = transport->wanted;
-    bool failed = stream->state == STREAM_FAILED;
-    transport->buffered = failed || SSL_has_pending(stream->ssl) || !stream->drained;
     if (transport_arm(transport, wanted) != 0)
         fail_errno(stream, ENOMEM);
-    if (failed || wanted & TRANSPORT_WRITABLE)
-        transport->on_ready(transport, wanted & TRANSPORT_WRITABLE ? TRANSPORT_WRITABLE : TRANSPORT_READABLE);
-    else
-        transport_nudge(transport);
+    bool failed = stream->state == STREAM_FAILED;
+    transport->buffered = failed || SSL_has_pending(stream->ssl);
+    transport_nudge(transport);
+    if (wanted & TRANSPORT_WRITABLE)
+        transport->on_ready(transport, TRANSPORT_WRITABLE);
+    else if (failed)
+        transport->on_ready(transport, TRANSPORT_READABLE);
 }
 
-static void shake(struct transport *transport)
+static void shake(struct stream *stream)
 {
-    struct stream *stream = transport->stream;
     stream->drained = false;
     ERR_clear_error();
+    errno = 0;
     int result = SSL_do_handshake(stream->ssl);
-    int reason = result == 1 ? SSL_ERROR_NONE : SSL_get_error(stream->ssl, result);
     int error = errno;
+    int reason = result == 1 ? SSL_ERROR_NONE : SSL_get_error(stream->ssl, result);
     if (result == 1)
-        stream->state = STREAM_OPEN;
+        stream->state = STREAM_SETTLING;
     else if (reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_WANT_WRITE)
         fail_openssl(stream, reason, error);
-    if (send_out(stream) != 0)
+    if (send_out(stream) != 0 && stream->state != STREAM_FAILED)
         fail_errno(stream, errno);
-    if (stream->state != STREAM_SHAKING) {
-        opened(transport);
-        return;
-    }
-    unsigned writes = stream->held != NULL ? TRANSPORT_WRITABLE : 0;
-    if (transport_arm(transport, TRANSPORT_READABLE | writes) != 0) {
-        fail_errno(stream, ENOMEM);
-        opened(transport);
-    }
 }
 
 static void on_opening(struct transport *transport, unsigned ready)
 {
     struct stream *stream = transport->stream;
     (void)ready;
+    int error = 0;
     if (stream->state == STREAM_CONNECTING) {
-        int error = transport_socket_error(transport);
-        if (error != 0) {
-            fail_errno(stream, error);
-            opened(transport);
-            return;
-        }
+        error = transport_socket_error(transport);
         stream->state = STREAM_SHAKING;
     }
-    shake(transport);
+    if (error == 0 && held_send(&stream->held, transport->fd) != 0)
+        error = errno;
+    if (error != 0)
+        fail_errno(stream, error);
+    if (stream->state == STREAM_SHAKING)
+        shake(stream);
+    bool blocked = !held_is_empty(&stream->held);
+    if (stream->state == STREAM_SETTLING && !blocked)
+        stream->state = STREAM_OPEN;
+    /* What follows the handshake is left where it is for now. */
+    unsigned events = stream->state == STREAM_SHAKING ? TRANSPORT_READABLE : 0;
+    if (stream->state <= STREAM_SETTLING && transport_arm(transport, events | (blocked ? TRANSPORT_WRITABLE : 0)) != 0)
+        fail_errno(stream, ENOMEM);
+    if (stream->state >= STREAM_OPEN)
+        opened(transport);
 }
 
 /* ---- The methods ---- */
@@ -352,15 +322,22 @@ static ssize_t tls_read(struct transport *transport, char *buffer, size_t capaci
             total += (size_t)n;
         else
             end = read_end(stream, n, errno);
+        /* Another call would only find that nothing is left. */
+        if (n > 0 && stream->drained && !SSL_has_pending(stream->ssl))
+            end = TRANSPORT_AGAIN;
     }
     if (send_out(stream) != 0 && stream->state == STREAM_OPEN)
         fail_errno(stream, errno);
+    if (stream->state == STREAM_FAILED)
+        end = TRANSPORT_ERROR;
     /* The end is told when all before it has been taken. */
     transport->buffered = end > 0 ? SSL_has_pending(stream->ssl) : end != TRANSPORT_AGAIN && total > 0;
     transport_nudge(transport);
     if (total > 0)
         return (ssize_t)total;
-    return end;
+    if (end == TRANSPORT_ERROR)
+        return failed_result(stream);
+    return end > 0 ? TRANSPORT_AGAIN : end;
 }
 
 /* Gathers the next record's plaintext: what is left of the vectors from *index, *offset on. */
@@ -395,7 +372,7 @@ static ssize_t encrypt(struct stream *stream, const struct iovec *vectors, int c
         ERR_clear_error();
         int n = SSL_write(stream->ssl, scratch->record, (int)len);
         if (n != (int)len) {
-            fail_openssl(stream, SSL_get_error(stream->ssl, n), ENOMEM);
+            fail_openssl(stream, SSL_get_error(stream->ssl, n), EPROTO);
             return -1;
         }
         total += len;
@@ -409,11 +386,11 @@ static ssize_t tls_write(struct transport *transport, const struct iovec *vector
     struct stream *stream = transport->stream;
     if (stream->state != STREAM_OPEN)
         return stream->state == STREAM_FAILED ? failed_result(stream) : TRANSPORT_AGAIN;
-    if (send_held(stream) != 0) {
+    if (held_send(&stream->held, transport->fd) != 0) {
         fail_errno(stream, errno);
         return failed_result(stream);
     }
-    if (stream->held != NULL)
+    if (!held_is_empty(&stream->held))
         return TRANSPORT_AGAIN;
     size_t offered = 0;
     for (int i = 0; i < count; i++)
@@ -425,8 +402,8 @@ static ssize_t tls_write(struct transport *transport, const struct iovec *vector
         fail_errno(stream, errno);
     if (stream->state == STREAM_FAILED)
         return failed_result(stream);
-    if (stream->held != NULL)
-        transport->unreported = (size_t)more;
+    if (!held_is_empty(&stream->held))
+        transport->unreported += (size_t)more;
     else
         done += (size_t)more;
     return done > 0 ? (ssize_t)done : TRANSPORT_AGAIN;
@@ -447,7 +424,10 @@ static const char *tls_problem(const struct transport *transport)
 /* close_notify, as far as the socket takes it. */
 static void say_goodbye(struct stream *stream)
 {
-    if (stream->state != STREAM_OPEN)
+    if (stream->state != STREAM_OPEN || SSL_get_shutdown(stream->ssl) & SSL_SENT_SHUTDOWN)
+        return;
+    /* At the process's end another thread closes what a worker had opened. */
+    if (!scratch_ready())
         return;
     ERR_clear_error();
     (void)SSL_shutdown(stream->ssl);
@@ -455,17 +435,46 @@ static void say_goodbye(struct stream *stream)
     ERR_clear_error();
 }
 
+/* Until close_notify has left: the socket was full. Reading goes on meanwhile. */
+static void on_ending(struct transport *transport, unsigned ready)
+{
+    struct stream *stream = transport->stream;
+    if (ready & TRANSPORT_READABLE && transport->wanted & TRANSPORT_READABLE) {
+        stream->on_ready(transport, TRANSPORT_READABLE);
+        return;
+    }
+    if (held_send(&stream->held, transport->fd) != 0)
+        fail_errno(stream, errno);
+    bool blocked = stream->state == STREAM_OPEN && !held_is_empty(&stream->held);
+    if (blocked && transport_arm(transport, TRANSPORT_WRITABLE | (transport->wanted & TRANSPORT_READABLE)) == 0)
+        return;
+    (void)shutdown(transport->fd, SHUT_WR);
+    transport->on_ready = stream->on_ready;
+    transport->opening = false;
+    (void)transport_want(transport, transport->wanted);
+}
+
 static void tls_end_writing(struct transport *transport)
 {
-    say_goodbye(transport->stream);
-    (void)shutdown(transport->fd, SHUT_WR);
+    struct stream *stream = transport->stream;
+    if (transport->opening)
+        return;
+    say_goodbye(stream);
+    if (stream->state == STREAM_OPEN && !held_is_empty(&stream->held) &&
+        transport_arm(transport, TRANSPORT_READABLE | TRANSPORT_WRITABLE) == 0) {
+        stream->on_ready = transport->on_ready;
+        transport->on_ready = on_ending;
+        transport->opening = true;
+    } else {
+        (void)shutdown(transport->fd, SHUT_WR);
+    }
 }
 
 static void stream_free(struct stream *stream)
 {
     SSL_free(stream->ssl);
     tls_context_unref(&stream->context);
-    free(stream->held);
+    held_fini(&stream->held);
     free(stream->problem);
     free(stream->peer_name);
     free(stream);
@@ -543,29 +552,9 @@ int tls_transport_open_server(struct transport *transport, struct loop *loop, st
     return begin(transport, loop, stream, fd, TRANSPORT_READABLE);
 }
 
-static bool is_ip_address(const char *host)
-{
-    unsigned char address[sizeof(struct in6_addr)];
-    return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
-}
-
-/* Whom to expect: by name, with SNI, or by address. false: memory is out. */
-static bool expect_host(SSL *ssl, const char *host, bool insecure)
-{
-    bool is_ip = is_ip_address(host);
-    if (!is_ip && SSL_set_tlsext_host_name(ssl, host) != 1)
-        return false;
-    if (insecure)
-        return true;
-    X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return is_ip ? X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1 : X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
-}
-
 int tls_transport_open_client(struct transport *transport, struct loop *loop, struct tls_context *context, int fd,
                               const char *host, struct tls_session **session)
 {
-    const struct tls_client_spec *spec = tls_context_client_spec(context);
     struct stream *stream = stream_create(context);
     if (stream == NULL) {
         close(fd);
@@ -573,13 +562,13 @@ int tls_transport_open_client(struct transport *transport, struct loop *loop, st
     }
     stream->session = session;
     SSL_set_connect_state(stream->ssl);
-    if (!expect_host(stream->ssl, spec->server_name != NULL ? spec->server_name : host, spec->insecure)) {
+    if (!tls_context_expect(context, stream->ssl, host)) {
         stream_free(stream);
         close(fd);
         return -1;
     }
     struct tls_session *kept = *session;
-    if (kept != NULL && kept->context == context && kept->generation == stream->generation)
+    if (kept != NULL && kept->generation == stream->generation)
         SSL_set_session(stream->ssl, kept->session);
     return begin(transport, loop, stream, fd, TRANSPORT_WRITABLE);
 }
@@ -588,7 +577,8 @@ int tls_transport_open_client(struct transport *transport, struct loop *loop, st
 
 bool tls_transport_is_opening(const struct transport *transport)
 {
-    return transport->opening;
+    const struct stream *stream = transport->stream;
+    return transport->opening && stream->state < STREAM_OPEN;
 }
 
 bool tls_transport_is_resumed(const struct transport *transport)
@@ -597,54 +587,16 @@ bool tls_transport_is_resumed(const struct transport *transport)
     return transport->methods == &transport_tls && stream->state == STREAM_OPEN && SSL_session_reused(stream->ssl) == 1;
 }
 
-/* Copies the name if it is one that can stand in a log and in a file of users. */
-static char *lawful_name(const ASN1_STRING *string)
-{
-    const unsigned char *data = ASN1_STRING_get0_data(string);
-    int len = ASN1_STRING_length(string);
-    if (len <= 0 || len > NAME_MAX_BYTES)
-        return NULL;
-    for (int i = 0; i < len; i++) {
-        if (data[i] <= ' ' || data[i] >= 0x7f)
-            return NULL;
-    }
-    return strndup((const char *)data, (size_t)len);
-}
-
-static char *alternative_name(X509 *certificate)
-{
-    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-    char *found = NULL;
-    for (int i = 0; i < sk_GENERAL_NAME_num(names) && found == NULL; i++) {
-        int type;
-        const ASN1_STRING *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
-        if (type == GEN_DNS || type == GEN_EMAIL || type == GEN_URI)
-            found = lawful_name(value);
-    }
-    GENERAL_NAMES_free(names);
-    return found;
-}
-
-static char *common_name(X509 *certificate)
-{
-    X509_NAME *subject = X509_get_subject_name(certificate);
-    int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-    return index < 0 ? NULL : lawful_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index)));
-}
-
 struct slice tls_transport_peer_name(const struct transport *transport)
 {
     if (transport->methods != &transport_tls)
         return slice_make(NULL, 0);
     struct stream *stream = transport->stream;
-    X509 *certificate = stream->state == STREAM_OPEN && SSL_get_verify_result(stream->ssl) == X509_V_OK
-                            ? SSL_get0_peer_certificate(stream->ssl)
-                            : NULL;
+    bool verified = stream->state == STREAM_OPEN && SSL_get_verify_result(stream->ssl) == X509_V_OK;
+    const X509 *certificate = verified ? SSL_get0_peer_certificate(stream->ssl) : NULL;
     if (certificate == NULL)
         return slice_make(NULL, 0);
     if (stream->peer_name == NULL)
-        stream->peer_name = alternative_name(certificate);
-    if (stream->peer_name == NULL)
-        stream->peer_name = common_name(certificate);
+        stream->peer_name = peer_name_of(certificate);
     return slice_make(stream->peer_name, stream->peer_name != NULL ? strlen(stream->peer_name) : 0);
 }
