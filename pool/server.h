@@ -110,6 +110,13 @@ static inline bool server_knows_meta(const struct server *server)
     return atomic_load_explicit(&server->version, memory_order_relaxed) >= SERVER_META_VERSION;
 }
 
+/* Its version has been heard, and it does not: nothing meta may be sent to it. */
+static inline bool server_is_too_old(const struct server *server)
+{
+    return atomic_load_explicit(&server->version, memory_order_relaxed) != 0 && !server_knows_meta(server);
+}
+#define SERVER_TOO_OLD_TEXT "it is older than 1.6.10 and has no meta commands"
+
 /* Sum of one worker's, or of all workers', counters is made with these. */
 void server_stats_add(struct server_stats *sum, const struct server_stats *from);
 void server_latency_add(struct histogram *sum, const struct server *server);

@@ -2,6 +2,7 @@
  * Owns the exchange of a request that takes more than one call: it takes the answer of a routed request (routed.h), and
  * gives it to the client in the request's turn.
  */
+#include "proxy/binary.h"
 #include "proxy/exchange.h"
 
 static bool is_silent(const struct exchange *exchange, enum outcome_kind kind)
@@ -13,6 +14,8 @@ static void on_piece(void *owner, unsigned tag, const struct routed_piece *piece
 {
     (void)tag;
     struct exchange *exchange = owner;
+    if (exchange->binary != NULL)
+        exchange->binary->asked.is_copy = piece->is_copy;
     if (exchange->instead.len > 0 || exchange_swallows(exchange, piece->code)) {
         if (piece->chain != NULL)
             chain_clear(piece->chain, &exchange->client->worker->memory);

@@ -20,15 +20,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct binary_asking;
 struct exchange;
 struct long_get;
 
 enum client_state {
-    CLIENT_COMMAND, /* at the start of a command line */
+    CLIENT_COMMAND, /* at the start of a command line, or of a binary request */
     CLIENT_SWALLOW, /* in a data block that nobody wants */
     CLIENT_KEYS,    /* in a retrieval line that is handled in parts */
     CLIENT_UPLOAD,  /* in a data block that is passed on as it comes */
 };
+
+/* Told by the first byte. */
+enum client_protocol { CLIENT_PROTOCOL_UNKNOWN, CLIENT_PROTOCOL_TEXT, CLIENT_PROTOCOL_BINARY };
 
 /* Why a client is not read. */
 enum client_pause {
@@ -68,6 +72,7 @@ struct client {
     uint32_t expected_bytes; /* of a reply: moving average */
     uint32_t lane;
     enum client_state state;
+    enum client_protocol protocol;
     uint8_t paused;            /* set of enum client_pause */
     bool draining;             /* to be ended as soon as no request is in the middle */
     bool ended;                /* no further request: quit, end of file, or a fatal error; close when all is answered */
@@ -78,7 +83,8 @@ struct client {
     uint64_t swallow_left;     /* SWALLOW, UPLOAD: bytes of the data block still to come */
     struct exchange *upload;   /* UPLOAD */
     struct long_get *long_get; /* KEYS */
-    uint64_t active_us;        /* the last progress: a byte read or written */
+    const struct binary_asking *asking; /* binary protocol: the request that is being taken in; else NULL */
+    uint64_t active_us;                 /* the last progress: a byte read or written */
     struct loop_task flush;
     struct loop_task resume;
     struct wheel_timer timer;

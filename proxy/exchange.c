@@ -6,6 +6,8 @@
  */
 #include "proxy/exchange.h"
 
+#include "proxy/binary.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +37,11 @@ struct exchange *exchange_create(struct client *client, const struct request *re
         exchange->key_encoded = request->key_encoded;
         exchange->repeatable = request->repeatable;
     }
+    if (client->asking != NULL && request != NULL && !binary_attach(exchange)) {
+        pin_give(&exchange->pin);
+        slab_free(&worker->exchange_slab, exchange);
+        return NULL;
+    }
     if (client->last == NULL)
         client->first = exchange;
     else
@@ -48,6 +55,8 @@ static void exchange_free(struct exchange *exchange)
 {
     struct worker *worker = exchange->client->worker;
     chain_clear(&exchange->reply, &worker->memory);
+    if (exchange->binary != NULL)
+        binary_detach(exchange);
     pin_give(&exchange->pin);
     slab_free(&worker->exchange_slab, exchange);
 }
@@ -111,33 +120,52 @@ static void emitted(struct exchange *exchange, size_t len, bool appended)
         client_dirty(client);
 }
 
-void exchange_emit(struct exchange *exchange, struct block *block, const char *data, size_t len)
+void exchange_put(struct exchange *exchange, struct block *block, const char *data, size_t len)
 {
     bool appended = chain_append(exchange_chain(exchange), &exchange->client->worker->memory, block, data, len);
     emitted(exchange, len, appended);
 }
 
-void exchange_emit_copy(struct exchange *exchange, struct slice bytes)
+void exchange_put_copy(struct exchange *exchange, struct slice bytes)
 {
     bool appended =
         chain_append_copy(exchange_chain(exchange), &exchange->client->worker->memory, bytes.data, bytes.len);
     emitted(exchange, bytes.len, appended);
 }
 
+void exchange_emit(struct exchange *exchange, struct block *block, const char *data, size_t len)
+{
+    if (exchange->binary != NULL)
+        binary_emit(exchange, block, data, len);
+    else
+        exchange_put(exchange, block, data, len);
+}
+
+void exchange_emit_copy(struct exchange *exchange, struct slice bytes)
+{
+    if (exchange->binary != NULL)
+        binary_emit_lines(exchange, bytes);
+    else
+        exchange_put_copy(exchange, bytes);
+}
+
 void exchange_emit_chain(struct exchange *exchange, struct chain *chain)
 {
+    if (exchange->binary != NULL) {
+        binary_emit_chain(exchange, chain);
+        return;
+    }
     size_t len = chain->bytes;
     chain_splice(exchange_chain(exchange), chain);
     emitted(exchange, len, true);
 }
 
-void exchange_answer(struct client *client, struct slice line)
+void exchange_answer_bytes(struct client *client, struct slice bytes)
 {
-    counter_add(&client->worker->stats.requests_local, 1);
-    if (line.len == 0)
+    if (bytes.len == 0)
         return;
     if (client->first == NULL) {
-        if (!chain_append_copy(&client->out, &client->worker->memory, line.data, line.len))
+        if (!chain_append_copy(&client->out, &client->worker->memory, bytes.data, bytes.len))
             client_close_soon(client);
         client_dirty(client);
         return;
@@ -147,8 +175,17 @@ void exchange_answer(struct client *client, struct slice line)
         client_close_soon(client);
         return;
     }
-    exchange_emit_copy(exchange, line);
+    exchange_put_copy(exchange, bytes);
     exchange_done(exchange);
+}
+
+void exchange_answer(struct client *client, struct slice line)
+{
+    counter_add(&client->worker->stats.requests_local, 1);
+    if (client->asking != NULL)
+        binary_answer(client, line);
+    else
+        exchange_answer_bytes(client, line);
 }
 
 void exchange_refuse(struct client *client, struct slice line)

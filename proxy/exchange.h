@@ -6,8 +6,9 @@
  *
  * Kinds: single (one call, its reply passed on), multiget (several calls, their replies merged in the order of the
  * keys), gather (a call to every server, their replies made into one), upload (a large value passed on as it comes),
- * routed (what takes more than one call for one key), and ready (a reply of Ringside's own that waits its turn). An exchange never outlives its client: when that leaves, the
- * exchange abandons its calls.
+ * routed (what takes more than one call for one key), and ready (a reply of Ringside's own that waits its turn). All of
+ * them speak as text servers do; what a binary client gets is printed where the bytes leave (binary_reply.c). An exchange
+ * never outlives its client: when that leaves, the exchange abandons its calls.
  */
 #ifndef RINGSIDE_PROXY_EXCHANGE_H
 #define RINGSIDE_PROXY_EXCHANGE_H
@@ -23,6 +24,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+struct exchange_binary;
 
 struct exchange_methods {
     /* The client leaves: abandon the calls, free what belongs to the kind. The exchange itself is freed by the caller. */
@@ -58,8 +61,9 @@ struct exchange {
     bool key_encoded;
     bool repeatable; /* carrying it out twice does no harm */
     bool done;
-    bool ends_batch;      /* the last of those that were read at once */
-    struct slice instead; /* static: answered whatever a server says; empty: the server's reply is */
+    bool ends_batch;                /* the last of those that were read at once */
+    struct slice instead;           /* static: answered whatever a server says; empty: the server's reply is */
+    struct exchange_binary *binary; /* what a binary client asked: its reply is printed so (binary.h); else NULL */
     union {
         struct exchange_single single;
         struct routed *routed; /* a request that takes more than one call (routed.h) */
@@ -82,17 +86,25 @@ static inline struct chain *exchange_chain(struct exchange *exchange)
     return exchange == exchange->client->first ? &exchange->client->out : &exchange->reply;
 }
 
-/* A piece of the reply, lying in block. */
+/*
+ * A piece of the reply, lying in block. Replies are emitted as a server sends them; to a binary client they are translated on
+ * the way.
+ */
 void exchange_emit(struct exchange *exchange, struct block *block, const char *data, size_t len);
 /* The same, copied. */
 void exchange_emit_copy(struct exchange *exchange, struct slice bytes);
 /* The same, taken over. */
 void exchange_emit_chain(struct exchange *exchange, struct chain *chain);
+/* The same for bytes that are to leave as they are. */
+void exchange_put(struct exchange *exchange, struct block *block, const char *data, size_t len);
+void exchange_put_copy(struct exchange *exchange, struct slice bytes);
 /* The reply is complete. The exchange may be freed by this call. */
 void exchange_done(struct exchange *exchange);
 
 /* Answers with one line of Ringside's own (CRLF included), in the request's turn. For requests without an exchange. */
 void exchange_answer(struct client *client, struct slice line);
+/* The same for bytes that are to leave as they are; not counted. */
+void exchange_answer_bytes(struct client *client, struct slice bytes);
 /* The same for an error; counted. */
 void exchange_refuse(struct client *client, struct slice line);
 

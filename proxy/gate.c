@@ -30,6 +30,8 @@ struct login {
     struct client *client;
     struct password_job *job; /* with the checker; NULL: the answer is put off */
     struct wheel_timer delay;
+    bool is_binary;
+    struct binary_asked asked; /* the answer is to it, if so */
 };
 
 static const struct snapshot *current(const struct client *client)
@@ -53,7 +55,7 @@ static void set_user(struct client *client, struct slice name, bool by_password)
 {
     struct gate *gate = &client->gate;
     free(gate->user);
-    gate->user = strndup(name.data, name.len);
+    gate->user = slice_copy(name);
     gate->by_password = by_password;
     gate->view = NULL;
 }
@@ -145,6 +147,12 @@ static bool allows_all_keys(const struct access_view *view, size_t listener, con
     return true;
 }
 
+bool gate_allows_key(struct client *client, enum verb verb, struct slice key)
+{
+    refresh(client);
+    return access_check(client->gate.view, listener_index(client), verb, key);
+}
+
 bool gate_allows(struct client *client, const struct request *request)
 {
     refresh(client);
@@ -166,24 +174,48 @@ static void answer(struct client *client, const char *line)
     exchange_answer(client, slice_make(line, strlen(line)));
 }
 
-static void login_over(struct login *login)
+#define TEXT(literal)                \
+    {                                \
+        literal, sizeof(literal) - 1 \
+    }
+
+/* What a login's answer is, in text and in binary. */
+struct verdict {
+    const char *line;
+    enum binary_status status;
+    struct slice text;
+};
+
+static const struct verdict is_good = {"STORED\r\n", BINARY_STATUS_SUCCESS, TEXT("Authenticated")};
+static const struct verdict is_wrong = {"CLIENT_ERROR authentication failure\r\n", BINARY_STATUS_DENIED,
+                                        TEXT("Auth failure.")};
+static const struct verdict is_busy = {"SERVER_ERROR too many logins wait; try again\r\n", BINARY_STATUS_BUSY,
+                                       TEXT("too many logins wait; try again")};
+static const struct verdict is_short = {"SERVER_ERROR out of memory\r\n", BINARY_STATUS_NO_MEMORY, TEXT("")};
+
+/* asked: NULL in the text protocol. */
+static void tell(struct client *client, const struct binary_asked *asked, const struct verdict *verdict)
+{
+    char buffer[BINARY_REPLY_MAX];
+    if (asked == NULL)
+        answer(client, verdict->line);
+    else
+        exchange_answer_bytes(client,
+                              slice_make(buffer, binary_reply_status(asked, verdict->status, verdict->text, buffer)));
+}
+
+static void login_over(struct login *login, const struct verdict *verdict)
 {
     struct client *client = login->client;
     client->gate.login = NULL;
+    tell(client, login->is_binary ? &login->asked : NULL, verdict);
     free(login);
     client_unpause(client, CLIENT_PAUSE_LOGIN);
 }
 
-static void login_failed(struct login *login)
-{
-    struct client *client = login->client;
-    login_over(login);
-    answer(client, "CLIENT_ERROR authentication failure\r\n");
-}
-
 static void on_delayed(struct wheel_timer *timer)
 {
-    login_failed(list_entry(timer, struct login, delay));
+    login_over(list_entry(timer, struct login, delay), &is_wrong);
 }
 
 static void login_refused(struct login *login, const struct password_job *job)
@@ -193,7 +225,7 @@ static void login_refused(struct login *login, const struct password_job *job)
     log_info("login_failed", "a client of %s gave a wrong password, or a user that does not exist",
              login->client->listener->label);
     if (job->delay_ms == 0)
-        login_failed(login);
+        login_over(login, &is_wrong);
     else
         loop_arm(&worker->loop, &login->delay, job->delay_ms);
 }
@@ -208,29 +240,28 @@ static void on_checked(struct password_job *job)
         case PASSWORD_GOOD:
             counter_add(&client->worker->stats.logins, 1);
             set_user(client, slice_make(job->name, job->name_len), true);
-            login_over(login);
-            answer(client, "STORED\r\n");
+            login_over(login, &is_good);
             break;
         case PASSWORD_WRONG:
             login_refused(login, job);
             break;
         case PASSWORD_BUSY:
             counter_add(&client->worker->stats.logins_failed, 1);
-            login_over(login);
-            answer(client, "SERVER_ERROR too many logins wait; try again\r\n");
+            login_over(login, &is_busy);
             break;
         }
     }
     password_job_destroy(&job);
 }
 
-/* Name and password are on their way to be checked, or the answer says why not. */
-static void login_start(struct client *client, struct slice name, struct slice password)
+/* Name and password are on their way to be checked, or the answer says why not. asked: NULL in the text protocol. */
+static void login_start(struct client *client, const struct binary_asked *asked, struct slice name,
+                        struct slice password)
 {
     struct worker *worker = client->worker;
     struct users *users = current(client)->users;
     if (users == NULL) {
-        answer(client, "CLIENT_ERROR authentication failure\r\n");
+        tell(client, asked, &is_wrong);
         return;
     }
     struct login *login = calloc(1, sizeof *login);
@@ -238,15 +269,45 @@ static void login_start(struct client *client, struct slice name, struct slice p
         login != NULL ? password_job_create(users, name, password, &worker->mailbox, on_checked, login) : NULL;
     if (job == NULL) {
         free(login);
-        answer(client, "SERVER_ERROR out of memory\r\n");
+        tell(client, asked, &is_short);
         return;
     }
     login->client = client;
     login->job = job;
+    login->is_binary = asked != NULL;
+    if (asked != NULL)
+        login->asked = (struct binary_asked){.opcode = asked->opcode, .opaque = asked->opaque};
     wheel_timer_init(&login->delay, on_delayed);
     client->gate.login = login;
     client_pause(client, CLIENT_PAUSE_LOGIN);
     password_checker_submit(worker->fleet->checker, job);
+}
+
+bool gate_takes_sasl(const struct client *client)
+{
+    return client->listener->auth != CONFIG_AUTH_NONE && current(client)->users != NULL;
+}
+
+/* Takes what stands before the next NUL, or all that is left, off *text. */
+static struct slice part_before_nul(struct slice *text)
+{
+    const char *nul = text->len > 0 ? memchr(text->data, '\0', text->len) : NULL;
+    struct slice part = slice_make(text->data, nul != NULL ? (size_t)(nul - text->data) : text->len);
+    size_t taken = part.len + (nul != NULL ? 1 : 0);
+    *text = slice_make(text->data + taken, text->len - taken);
+    return part;
+}
+
+void gate_take_sasl_plain(struct client *client, const struct binary_asked *asked, struct slice message)
+{
+    struct slice rest = message;
+    (void)part_before_nul(&rest); /* whom to act for: nobody but the user itself */
+    struct slice name = part_before_nul(&rest);
+    if (name.len == 0 || rest.len == 0)
+        tell(client, asked, &is_wrong);
+    else
+        login_start(client, asked, name, rest);
+    OPENSSL_cleanse((char *)(uintptr_t)message.data, message.len);
 }
 
 /* A data block "USER PASSWORD", its CRLF included. */
@@ -258,7 +319,7 @@ static void login_with(struct client *client, struct slice body)
     else if (!token_next(&text, &name) || !token_next(&text, &password))
         answer(client, "CLIENT_ERROR bad authentication token format\r\n");
     else
-        login_start(client, name, password);
+        login_start(client, NULL, name, password);
 }
 
 bool gate_is_login(const struct client *client, const struct request *request)

@@ -16,6 +16,7 @@
 #include "base/slice.h"
 #include "proxy/requests.h"
 #include "tls/access.h"
+#include "wire/binary.h"
 #include "wire/request.h"
 
 #include <stdbool.h>
@@ -47,10 +48,19 @@ bool gate_passes(struct client *client);
 enum request_step gate_step(struct client *client, size_t *need_out);
 /* Whether the client may do that; every key of a READY request is looked at. */
 bool gate_allows(struct client *client, const struct request *request);
+/* The same for a command of one key (decoded; empty: none), as a text command would be named. */
+bool gate_allows_key(struct client *client, enum verb verb, struct slice key);
 /* Whether this is the login of a client that gate_passes has let in: see GATE_LOGIN_KEY. */
 bool gate_is_login(const struct client *client, const struct request *request);
 /* Takes its data block, CRLF included, and wipes it where it lies. */
 void gate_take_login(struct client *client, struct slice body);
+
+/* Whether clients of the binary protocol may log in here, by SASL. */
+bool gate_takes_sasl(const struct client *client);
+/*
+ * SASL PLAIN: [AUTHORIZE] NUL USER NUL PASSWORD. The answer comes in binary, to the request `asked`. The message is wiped where it lies.
+ */
+void gate_take_sasl_plain(struct client *client, const struct binary_asked *asked, struct slice message);
 
 /* The client goes. */
 void gate_leave(struct client *client);

@@ -6,10 +6,12 @@
  *              --- a value larger than a block ---> UPLOAD --> COMMAND
  *
  * Bytes go to a server only from here, and only when the request is whole and valid (a large value excepted, whose line
- * is). What the parser says is law: see wire/request.h.
+ * is). What the parser says is law: see wire/request.h. A client of the binary protocol is known by its first byte, and
+ * stepped through by binary.c.
  */
 #include "proxy/requests.h"
 
+#include "proxy/binary.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/gate.h"
@@ -22,8 +24,7 @@ static struct slice nothing(void)
     return slice_make(NULL, 0);
 }
 
-/* Drops n bytes of the input, those that have not come yet included. */
-static void swallow(struct client *client, uint64_t n)
+void requests_swallow(struct client *client, uint64_t n)
 {
     uint64_t here = input_bytes(&client->in);
     if (n <= here) {
@@ -39,7 +40,7 @@ static enum request_step step_swallow(struct client *client)
 {
     uint64_t n = client->swallow_left;
     client->state = CLIENT_COMMAND;
-    swallow(client, n);
+    requests_swallow(client, n);
     return REQUEST_STEP_ON;
 }
 
@@ -50,7 +51,7 @@ static void refuse(struct client *client, const struct request *request, struct 
         exchange_answer(client, nothing());
     else
         exchange_answer(client, line);
-    swallow(client, bytes);
+    requests_swallow(client, bytes);
 }
 
 /* ---- Long retrievals ---- */
@@ -124,6 +125,12 @@ static enum request_step step_keys(struct client *client, size_t *need_out)
 
 /* ---- Large values ---- */
 
+/* What ends a data block: in the text protocol a CRLF, which binary clients do not send. */
+static uint64_t end_bytes(const struct client *client)
+{
+    return client->protocol == CLIENT_PROTOCOL_BINARY ? 0 : 2;
+}
+
 static enum request_step step_upload(struct client *client)
 {
     struct input *in = &client->in;
@@ -133,8 +140,10 @@ static enum request_step step_upload(struct client *client)
     uint64_t left = client->swallow_left;
     if (left == 0)
         client->state = CLIENT_COMMAND;
-    upload_data(client->upload, input_block(in), input_data(in), n, left);
+    upload_data(client->upload, input_block(in), input_data(in), n, left + 2 - end_bytes(client));
     input_consume(in, n);
+    if (left == 0 && end_bytes(client) == 0)
+        binary_end_upload(client);
     if (left == 0) {
         client->upload = NULL;
         if (client->first != NULL)
@@ -143,7 +152,7 @@ static enum request_step step_upload(struct client *client)
     return REQUEST_STEP_ON;
 }
 
-static enum request_step start_upload(struct client *client, const struct request *request)
+enum request_step requests_start_upload(struct client *client, const struct request *request)
 {
     if (client->first != NULL) {
         client_pause(client, CLIENT_PAUSE_ORDER);
@@ -152,14 +161,14 @@ static enum request_step start_upload(struct client *client, const struct reques
     struct exchange *exchange = upload_start(client, request);
     if (exchange == NULL) {
         refuse(client, request, SLICE_OF("SERVER_ERROR out of memory\r\n"),
-               request->line_bytes + request->value_bytes + 2);
+               request->line_bytes + request->value_bytes + end_bytes(client));
         return REQUEST_STEP_ON;
     }
     counter_add(&client->worker->stats.requests, 1);
     counter_add(&client->worker->stats.keys, 1);
     input_consume(&client->in, request->line_bytes);
     client->upload = exchange;
-    client->swallow_left = request->value_bytes + 2;
+    client->swallow_left = request->value_bytes + end_bytes(client);
     client->state = CLIENT_UPLOAD;
     return REQUEST_STEP_ON;
 }
@@ -253,7 +262,7 @@ static enum request_step command_ready(struct client *client, const struct reque
         return REQUEST_STEP_ON;
     }
     if (total > INPUT_PIECE_MAX)
-        return start_upload(client, request);
+        return requests_start_upload(client, request);
     if (input_bytes(in) < total) {
         *need_out = (size_t)total;
         return REQUEST_STEP_WAIT;
@@ -283,11 +292,11 @@ static void step_refused(struct client *client, const struct request *request)
         single_remove(client, request);
     else
         exchange_answer(client, request->error);
-    swallow(client, request->line_bytes + request->swallow_bytes);
+    requests_swallow(client, request->line_bytes + request->swallow_bytes);
     client_heed_window(client);
 }
 
-static enum request_step step_command(struct client *client, size_t *need_out)
+static enum request_step step_line(struct client *client, size_t *need_out)
 {
     if (client->worker->guarded && !gate_passes(client))
         return gate_step(client, need_out);
@@ -322,6 +331,17 @@ static enum request_step step_command(struct client *client, size_t *need_out)
         return REQUEST_STEP_ON;
     }
     return REQUEST_STEP_WAIT;
+}
+
+static enum request_step step_command(struct client *client, size_t *need_out)
+{
+    if (client->protocol == CLIENT_PROTOCOL_TEXT)
+        return step_line(client, need_out);
+    if (client->protocol == CLIENT_PROTOCOL_BINARY)
+        return binary_step(client, need_out);
+    bool is_binary = *input_data(&client->in) == BINARY_MAGIC;
+    client->protocol = is_binary ? CLIENT_PROTOCOL_BINARY : CLIENT_PROTOCOL_TEXT;
+    return step_command(client, need_out);
 }
 
 enum request_step requests_step(struct client *client, size_t *need_out)

@@ -197,6 +197,7 @@ static void answer_with(struct routed *routed, struct routed_leg *leg)
         .first = true,
         .last = !leg->in_body,
         .call = leg->call,
+        .is_copy = leg->frame->is_copy,
     };
     if (piece.len > 0)
         routed->taker->on_piece(routed->owner, routed->tag, &piece);
@@ -296,7 +297,7 @@ static void leg_breaks(struct routed_leg *leg, struct slice line)
 
 static bool knows_command(const struct frame *frame)
 {
-    return !verb_is_meta(frame->verb) || frame->plan.server->version == 0 || server_knows_meta(frame->plan.server);
+    return !verb_is_meta(frame->verb) || !server_is_too_old(frame->plan.server);
 }
 
 /* NULL: sent. Else why not. */
@@ -306,7 +307,7 @@ static const char *leg_send(struct routed_leg *leg)
     struct frame *frame = leg->frame;
     leg->attempts++;
     if (!knows_command(frame))
-        return "it is older than 1.6.10 and has no meta commands";
+        return SERVER_TOO_OLD_TEXT;
     char line[REQUEST_CHANGED_MAX];
     size_t len = 0;
     if (!is_unchanged(&frame->change)) {
@@ -413,6 +414,7 @@ static void pass_on(struct routed *routed, struct routed_leg *leg, const struct 
         .first = reply->first,
         .last = reply->last,
         .call = reply->final ? NULL : leg->call,
+        .is_copy = leg->frame->is_copy,
     };
     if (routed->taker != NULL && wants(routed, piece.code))
         routed->taker->on_piece(routed->owner, routed->tag, &piece);
@@ -597,6 +599,7 @@ static struct routed *routed_create(const struct routed_request *request, const 
     if (request->body != NULL)
         chain_splice(&routed->body, request->body);
     routed_parse(routed->line_and_body, &routed->request);
+    routed->request.cas_offered = request->cas_offered;
     list_push_back(&worker->routed, &routed->node);
     return routed;
 }

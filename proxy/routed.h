@@ -26,6 +26,7 @@ struct routed_piece {
     struct chain *chain; /* to be taken over */
     bool first, last;    /* of the unit */
     struct call *call;   /* that still goes on after this piece; NULL: none */
+    bool is_copy;        /* see frame->is_copy */
 };
 
 /* Who waits for the answer. owner and tag are the taker's own. */
@@ -48,6 +49,7 @@ struct routed_request {
     struct block *block;        /* holds it; a reference is taken */
     struct chain *body;         /* data block with CRLF; taken over; NULL: none */
     struct route_choices choices;
+    bool cas_offered; /* request.cas_offered */
     /* The first call has been made already: this came of it. */
     bool replays;
     enum outcome_kind kind;

@@ -6,8 +6,9 @@
  *                 +--------+ failed, and no byte had left, or carrying it out twice does no harm: placed anew
  *
  * The bytes sent are those read, or, where noreply or q have to go, a line printed anew. They stay pinned until the
- * reply, for another try.
+ * reply, for another try. Of a binary client the line is a translation, and a large value stands apart (binary.h).
  */
+#include "proxy/binary.h"
 #include "proxy/exchange.h"
 
 #include <stdio.h>
@@ -107,7 +108,18 @@ static void single_route(struct exchange *exchange, const struct route_choices *
     request.line_and_body = exchange->single.request;
     request.block = block;
     request.choices = *choices;
+    request.cas_offered = exchange->binary != NULL;
+    struct memory *memory = &exchange->client->worker->memory;
+    struct chain body;
+    chain_init(&body);
+    if (exchange->binary != NULL && !binary_append_body(exchange, &body)) {
+        chain_clear(&body, memory);
+        single_fail(exchange, NULL, SLICE_OF("SERVER_ERROR out of memory\r\n"));
+        return;
+    }
+    request.body = &body;
     exchange_route(exchange, &request);
+    chain_clear(&body, memory);
     block_unref(&block);
 }
 
@@ -146,9 +158,8 @@ static void single_send(struct exchange *exchange, const struct plan *plan)
     struct exchange_single *single = &exchange->single;
     single->attempts++;
     single->pool = plan->pool;
-    if (verb_is_meta(exchange->verb) && plan->server->version != 0 && !server_knows_meta(plan->server)) {
-        static const struct call_failure too_old = {CALL_FAILURE_LOCAL,
-                                                    "it is older than 1.6.10 and has no meta commands", true};
+    if (verb_is_meta(exchange->verb) && server_is_too_old(plan->server)) {
+        static const struct call_failure too_old = {CALL_FAILURE_LOCAL, SERVER_TOO_OLD_TEXT, true};
         char buffer[FAILURE_LINE_MAX];
         single_fail(exchange, plan->pool, failure_line(buffer, plan, &too_old));
         return;
@@ -160,6 +171,8 @@ static void single_send(struct exchange *exchange, const struct plan *plan)
     call->whole = verb_is_retrieval(exchange->verb);
     bool appended =
         chain_append(call_out(call), &client->worker->memory, single->block, single->request.data, single->request.len);
+    if (exchange->binary != NULL)
+        appended = appended && binary_append_body(exchange, call_out(call));
     upstream_send(call);
     if (!appended) {
         /* Half a request may stand there now: nothing may follow it. */
@@ -180,6 +193,8 @@ static void single_run(struct exchange *exchange, const struct request *request)
     struct plan plan = single_place(exchange, request);
     exchange->single.watch = exchange->instead.len == 0 ? plan.watch : 0;
     exchange->single.choices = plan.choices;
+    if (exchange->binary != NULL)
+        exchange->binary->asked.is_copy = plan.is_copy;
     if (plan.outcome == PLAN_SEND) {
         single_send(exchange, &plan);
         return;

@@ -155,6 +155,7 @@ static void upload_route(struct exchange *exchange)
         .block = block,
         .body = &body,
         .choices = upload->plan.choices,
+        .cas_offered = exchange->binary != NULL,
     };
     struct memory *memory = &exchange->client->worker->memory;
     free(upload);
@@ -183,6 +184,10 @@ struct exchange *upload_start(struct client *client, const struct request *reque
     } else if (upload->plan.outcome != PLAN_SEND) {
         char line[FAILURE_LINE_MAX];
         upload_fail(exchange, plan_failure_line(line, &upload->plan));
+    } else if (verb_is_meta(request->verb) && server_is_too_old(upload->plan.server)) {
+        static const struct call_failure too_old = {CALL_FAILURE_LOCAL, SERVER_TOO_OLD_TEXT, true};
+        char line[FAILURE_LINE_MAX];
+        upload_fail(exchange, failure_line(line, &upload->plan, &too_old));
     } else if (!upload_send_line(exchange, request)) {
         upload_fail(exchange, SLICE_OF("SERVER_ERROR out of memory\r\n"));
     }

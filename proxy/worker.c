@@ -5,6 +5,7 @@
 #include "proxy/worker.h"
 
 #include "base/log.h"
+#include "proxy/binary.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/gate.h"
@@ -390,6 +391,7 @@ struct worker *worker_create(struct fleet *fleet, unsigned index, struct resolve
     list_init(&worker->corked);
     slab_init(&worker->client_slab, "client", sizeof(struct client), CLIENTS_PER_CHUNK);
     slab_init(&worker->exchange_slab, "exchange", sizeof(struct exchange), EXCHANGES_PER_CHUNK);
+    slab_init(&worker->binary_slab, "binary", sizeof(struct exchange_binary), EXCHANGES_PER_CHUNK);
     list_init(&worker->routed);
     slab_init(&worker->multiget_slab, "multiget", sizeof(struct multiget), MULTIGETS_PER_CHUNK);
     routed_init_slabs(worker);
@@ -477,6 +479,7 @@ void worker_destroy(struct worker **worker)
     slab_fini(&w->leg_slab);
     slab_fini(&w->routed_slab);
     slab_fini(&w->multiget_slab);
+    slab_fini(&w->binary_slab);
     slab_fini(&w->exchange_slab);
     slab_fini(&w->client_slab);
     upstream_context_fini(&w->upstream_context);

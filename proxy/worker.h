@@ -101,6 +101,7 @@ struct worker {
     struct wheel_timer uncork_timer;
     struct slab client_slab;
     struct slab exchange_slab;
+    struct slab binary_slab; /* of exchanges of binary clients */
     struct slab multiget_slab;
     struct slab routed_slab;
     struct slab leg_slab;

@@ -48,6 +48,7 @@ struct plan {
     struct server *server; /* NULL with PLAN_NO_SERVER and PLAN_RUN */
     uint32_t watch;        /* set of 1 << enum outcome_kind: with these the route has not had its last word */
     struct route_choices choices;
+    bool is_copy; /* the server is one of a replica that is not the first: its CAS numbers name nothing */
 };
 
 /* Where a key goes now: its server on the ring, or, when that is down, as the pool's policy says. */

@@ -107,6 +107,7 @@ static void replicate_resolve(const struct route_node *node, struct resolve *res
         resolve_choose(resolve, (uint8_t)i);
     }
     resolve_child(node, i, resolve);
+    resolve->plan.is_copy |= i > 0;
     if (resolve->traits->needs_cas)
         return;
     if (resolve->plan.outcome != PLAN_SEND)
@@ -151,25 +152,29 @@ static bool tells_more(const struct frame *frame, enum outcome_kind a, enum outc
     return frame->traits.removes ? a < b : a > b;
 }
 
-/* The answer as it stands: a failure if there is one, for a majority one that is none. */
-static void keep(struct frame *frame, const struct outcome *outcome, bool first)
+/*
+ * The answer as it stands: a failure if there is one, for a majority one that is none. Of equal ones that of the first
+ * child: its CAS number is the one that counts.
+ */
+static void keep(struct frame *frame, const struct outcome *outcome, uint32_t rank, bool first)
 {
     bool failed = outcome_is_failure(outcome->kind), kept_failed = outcome_is_failure(frame->kept.kind);
     bool wanted = frame->node->spec->write == ROUTE_WRITE_MAJORITY ? !failed : failed;
     bool better = failed == kept_failed ? !failed && tells_more(frame, outcome->kind, frame->kept.kind) : wanted;
-    if (first || better)
+    bool equal = !failed && rank == 0 && outcome->kind == frame->kept.kind;
+    if (first || better || equal)
         frame->kept = *outcome;
 }
 
 /* frame->word counts: answers without failure, and all answers. */
 #define OK_ONE (UINT64_C(1) << 32)
 
-static void collect(struct frame *frame, const struct outcome *outcome)
+static void collect(struct frame *frame, const struct outcome *outcome, uint32_t rank)
 {
     size_t count = frame->node->child_count;
     bool failed = outcome_is_failure(outcome->kind);
     enum route_write policy = frame->node->spec->write;
-    keep(frame, outcome, (uint32_t)frame->word == 0);
+    keep(frame, outcome, rank, (uint32_t)frame->word == 0);
     frame->word += 1 + (failed ? 0 : OK_ONE);
     size_t answers = (uint32_t)frame->word, oks = (size_t)(frame->word >> 32);
     bool majority = 2 * oks > count, no_majority = 2 * (answers - oks) >= count;
@@ -199,7 +204,7 @@ static void on_written(struct frame *frame, const struct frame *child, const str
     if (frame->finished)
         return;
     if (frame->node->spec->write != ROUTE_WRITE_ASYNC)
-        collect(frame, outcome);
+        collect(frame, outcome, child->rank);
     else if (child->rank == 0)
         frame_finish(frame, outcome);
 }
@@ -251,7 +256,7 @@ static void follow(struct frame *frame, const struct outcome *outcome)
     if (node->spec->write == ROUTE_WRITE_ASYNC)
         frame_finish(frame, outcome);
     else
-        collect(frame, outcome);
+        collect(frame, outcome, 0);
     for (size_t i = 0; i < node->child_count; i++) {
         if (i != decided)
             frame_start(frame, i, &change);
@@ -281,9 +286,9 @@ static void on_followed(struct frame *frame, const struct outcome *outcome)
     if (frame->finished)
         return;
     if (failed)
-        collect(frame, outcome);
+        collect(frame, outcome, 1);
     else
-        collect(frame, &frame->kept);
+        collect(frame, &frame->kept, 1);
 }
 
 /* ---- The methods ---- */

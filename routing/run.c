@@ -148,6 +148,7 @@ void frame_start(struct frame *frame, size_t i, const struct request_change *cha
     }
     child->change = change != NULL ? *change : frame->change;
     child->rank = (uint32_t)i;
+    child->is_copy = frame->is_copy || (i > 0 && frame->node->methods == &node_methods_replicate);
     take_traits(child, frame);
     enter(child);
 }

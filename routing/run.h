@@ -58,6 +58,7 @@ struct frame {
     bool finished;        /* it has given its outcome */
     bool is_leg;
     bool under_way;         /* leg: sent, and not over */
+    bool is_copy;           /* below a replica that is not the first: its CAS numbers name nothing */
     struct plan plan;       /* leg */
     void *call;             /* leg: the owner's */
     struct fetched fetched; /* leg of a FETCH, CHECK or FILL that is DONE: filled in by the owner before it tells so */

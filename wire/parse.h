@@ -54,6 +54,7 @@ static inline void parse_start(struct request *request)
     request->quiet = false;
     request->key_encoded = false;
     request->repeatable = false;
+    request->cas_offered = false;
     request->verbatim = false;
     request->error = none;
     request->swallow_bytes = 0;

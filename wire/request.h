@@ -43,8 +43,9 @@ struct request {
     bool quiet;            /* meta with flag q: request_swallows tells which answers the client does not want */
     bool key_encoded;      /* meta with flag b: the routed key is the decoded one */
     bool repeatable;       /* may be sent again after it was perhaps carried out: a read without a side effect */
-    bool verbatim;         /* line + CRLF may go to a server as it stands; else request_print makes the line to send */
-    struct slice error;    /* REFUSED, FATAL: the reply's line with CRLF, static; empty: say nothing (noreply) */
+    bool cas_offered; /* flag c is there as the client's protocol has room for a CAS number, not because it is wanted */
+    bool verbatim;    /* line + CRLF may go to a server as it stands; else request_print makes the line to send */
+    struct slice error; /* REFUSED, FATAL: the reply's line with CRLF, static; empty: say nothing (noreply) */
     /* REFUSED because the value is too large: the key is filled in, so that its old value can be removed. */
     uint64_t swallow_bytes; /* REFUSED: bytes after the line to drop (the data block with its CRLF) */
 };

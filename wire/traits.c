@@ -137,7 +137,8 @@ static void take_flags(const struct request *request, struct request_traits *tra
     struct slice rest = request->line, token;
     unsigned first = request->verb == VERB_MS ? 3 : 2;
     for (unsigned i = 0; token_next(&rest, &token); i++) {
-        if (i >= first)
+        bool offered = token.data[0] == 'c' && request->cas_offered;
+        if (i >= first && !offered)
             take_flag(request->verb, token, traits);
     }
 }

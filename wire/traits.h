@@ -18,8 +18,9 @@ struct request_traits {
     bool
         conditional; /* what it does depends on what is stored: all writes but set, ms in mode set without C, and `removes`;
                           gat and mg with T are: they touch only what is there */
-    bool creates;    /* makes an item because there is none: add, ms in mode add; mg and ma with flag N */
-    bool needs_cas;  /* asks for a CAS number, or names one: gets gats cas, and meta with flag c, C or E */
+    bool creates; /* makes an item because there is none: add, ms in mode add; mg and ma with flag N */
+    bool
+        needs_cas; /* asks for a CAS number, or names one: gets gats cas, and meta with flag c (unless cas_offered), C or E */
     bool needs_item; /* its NOT_STORED (NS) says that there is no item: replace append prepend, ms in these modes */
     bool
         repeats_well; /* doing it twice ends in the same as doing it once: reads, set, delete, touch; not add cas append incr */

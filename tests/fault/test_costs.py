@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from binary import BinaryWire, count, packet, store
 from faults import is_sanitized, load_of
 from harness import connect
 from load import build
@@ -139,6 +140,28 @@ def test_no_allocation_in_steady_state(lab, tmp_path, name, options):
             break
     assert made == 0, "%d allocations; the first:\n%s" % (made, callers(page, ringside.pid))
     load.finish()
+
+
+def test_no_allocation_for_binary_clients(lab, tmp_path):
+    """The same for the binary protocol: values that are copied and that are referred to, hits, misses, errors."""
+    page = Page(tmp_path / "page")
+    ringside = lab.ringside({"workers": 1}, servers=lab.memcacheds(3), wrapper=["setarch", "-R"],
+                            env={"LD_PRELOAD": preload("countalloc"), "COUNTALLOC_FILE": page.path})
+    packets = []
+    for i in range(100):
+        key = b"key %d" % i if i % 3 == 0 else b"key:%d" % i
+        packets += [store(("set", "setq")[i % 2], key, b"v" * (i * 60)), packet("getkq", key),
+                    packet("getq", b"absent"), packet("get", key), count("incr", b"n%d" % i), packet("version"),
+                    packet("append", b"absent", b"", b"x"), packet(0x77), packet("noop")]
+    with BinaryWire(ringside) as wire:
+        for attempt in range(40):  # the first rounds warm up
+            page[0], calls, page[2] = int(attempt > 10), page[1], 0
+            assert len(wire.run(*packets)) > 700
+            made = page[1] - calls
+            if attempt > 10 and made == 0:
+                break
+        assert made == 0, "%d allocations; the first:\n%s" % (made, callers(page, ringside.pid))
+        page[0] = 0
 
 
 TURNS, READS, EMPTY, WRITES, SHORT, MORE_READS, MORE_WRITES, MAX_READS, MAX_WRITES, AFTER_FULL = range(10)

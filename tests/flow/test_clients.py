@@ -26,7 +26,7 @@ GOCODE = "/usr/share/gocode"
 
 # Whether Ringside speaks the binary protocol to its clients. Without it, the binary programs are proven against
 # memcached alone.
-BINARY_THROUGH_RINGSIDE = False
+BINARY_THROUGH_RINGSIDE = True
 
 # What every program asks, of a server that was empty.
 CHECKS = {

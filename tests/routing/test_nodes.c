@@ -69,6 +69,8 @@ static const struct scene scenes[] = {
     {REPLICATE("majority"), SET, "a<set k 0 0 1; b<set k 0 0 1; c<set k 0 0 1; a>done; b>done; =a done; c>timeout"},
     {REPLICATE("majority"), SET, "a<set k 0 0 1; b<set k 0 0 1; c<set k 0 0 1; a>down; -; b>error; =b error; c>done"},
     {REPLICATE("first"), SET, "a<set k 0 0 1; b<set k 0 0 1; c<set k 0 0 1; b>down; -; c>done; =c done; a>error"},
+    /* the CAS number that counts is the first one's, whoever answers first */
+    {REPLICATE("all"), "ms k 1 c\r\n", "a<ms k 1 c; b<ms k 1 c; c<ms k 1 c; b>done; a>done; -; c>done; =a done"},
     {REPLICATE("first"), SET, "a<set k 0 0 1; b<set k 0 0 1; c<set k 0 0 1; b>down; c>down; -; a>error; =b down"},
     {REPLICATE("async"), SET, "a<set k 0 0 1; b<set k 0 0 1; c<set k 0 0 1; b>down; c>done; -; a>done; =a done"},
     {REPLICATE("async"), SET, "a<set k 0 0 1; b<set k 0 0 1; c<set k 0 0 1; a>timeout; =a timeout; b>done; c>done"},
@@ -163,7 +165,7 @@ static const struct scene scenes[] = {
     {"{failover: {to: [{replicate: {to: [a, b]}}, c]}}", SET,
      "a<set k 0 0 1; b<set k 0 0 1; a>done; b>down; c<set k 0 10 1; c>done; =c done"},
     {"{replicate: {to: [{failover: {to: [a, b]}}, c]}}", SET,
-     "a<set k 0 0 1; c<set k 0 0 1; c>done; a>down; -; b<set k 0 10 1; b>done; =c done"},
+     "a<set k 0 0 1; c<set k 0 0 1; c>done; a>down; -; b<set k 0 10 1; b>done; =b done"},
     {"{rewrite: {add: 'x:', to: {failover: {to: [a, {rewrite: {strip: 'x:', to: b}}]}}}}", "get k\r\n",
      "a<get x:k; a>down; b<get k; b>done; =b done"},
     {"{migrate: {from: a, to: {warm: {cold: b, warm: a}}, start: 2020-01-01, over: 1h, hold: 99%}}", "get k\r\n",
