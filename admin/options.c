@@ -183,10 +183,10 @@ static int check_options(const struct options *options)
     if (options->config_path != NULL && options->server_count + options->listen_count > 0)
         return usage_error("-c goes without --server and --listen", NULL);
     if (command->run == commands_serve) {
-        if (options->config_path == NULL && options->server_count == 0)
-            return usage_error("-c FILE or --server H:P is missing", NULL);
         if (options->key_count > 0)
             return usage_error("unknown command", options->keys[0]);
+        if (options->config_path == NULL && options->server_count == 0)
+            return usage_error("-c FILE or --server H:P is missing", NULL);
         return 0;
     }
     if (options->config_path == NULL && (command->run != commands_route || options->server_count == 0))
@@ -194,7 +194,7 @@ static int check_options(const struct options *options)
     if (command->run == commands_route && options->key_count == 0)
         return usage_error("a KEY is missing", NULL);
     if (command->run == commands_check && options->key_count > 0)
-        return usage_error("nothing goes behind", options->config_path);
+        return usage_error("check takes -c FILE and nothing more, not", options->keys[0]);
     return 0;
 }
 
@@ -212,7 +212,7 @@ int options_parse(struct options *options, int argc, char **argv)
     int i = 1;
     if (argc < 2)
         return usage_error("nothing to do", NULL);
-    const struct command *command = find_command(argv[1]);
+    const struct command *command = argv[1][0] != '\0' ? find_command(argv[1]) : NULL;
     if (command != NULL) {
         options->command = command;
         i = 2;
