@@ -29,8 +29,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The most plaintext of one write. */
+/* The most plaintext that is encrypted before it is sent; and of one write, as long as the socket takes it. */
 #define WRITE_MAX ((size_t)64 << 10)
+#define WRITES_MAX ((size_t)512 << 10)
 #define RECORD_MAX ((size_t)16 << 10)
 /* Its ciphertext, and what a handshake says at once. */
 #define OUT_MAX ((size_t)128 << 10)
@@ -397,15 +398,19 @@ static ssize_t tls_write(struct transport *transport, const struct iovec *vector
         offered += vectors[i].iov_len;
     size_t done = transport->unreported < offered ? transport->unreported : offered;
     transport->unreported -= done;
-    ssize_t more = encrypt(stream, vectors, count, done);
-    if (send_out(stream) != 0 && stream->state == STREAM_OPEN)
-        fail_errno(stream, errno);
-    if (stream->state == STREAM_FAILED)
-        return failed_result(stream);
-    if (!held_is_empty(&stream->held))
-        transport->unreported += (size_t)more;
-    else
-        done += (size_t)more;
+    size_t most = done + WRITES_MAX;
+    ssize_t more;
+    do {
+        more = encrypt(stream, vectors, count, done);
+        if (send_out(stream) != 0 && stream->state == STREAM_OPEN)
+            fail_errno(stream, errno);
+        if (stream->state == STREAM_FAILED)
+            return failed_result(stream);
+        if (!held_is_empty(&stream->held))
+            transport->unreported += (size_t)more;
+        else
+            done += (size_t)more;
+    } while (more > 0 && held_is_empty(&stream->held) && done < offered && done < most);
     return done > 0 ? (ssize_t)done : TRANSPORT_AGAIN;
 }
 
