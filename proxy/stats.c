@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef RINGSIDE_VERSION
@@ -145,6 +146,25 @@ static void print_pool(const struct pool *pool, struct text *text)
     free(sums);
 }
 
+/* Days until the first of Ringside's own certificates expires; below 0 when one has. */
+static void print_certificate_days(const struct snapshot *snapshot, const char *prefix, struct text *text)
+{
+    int64_t first_s = 0;
+    for (size_t i = 0; i < snapshot->listen_count + snapshot->pool_count; i++) {
+        const struct tls_context *context =
+            i < snapshot->listen_count ? snapshot->listen_tls[i] : snapshot->pool_tls[i - snapshot->listen_count];
+        int64_t expires_s = context != NULL ? tls_context_expires_unix_s(context) : 0;
+        if (expires_s != 0 && (first_s == 0 || expires_s < first_s))
+            first_s = expires_s;
+    }
+    int64_t left_s = first_s - (int64_t)time(NULL);
+    if (first_s == 0)
+        text_appendf(text, "STAT %scertificate_days none\r\n", prefix);
+    else
+        text_appendf(text, "STAT %scertificate_days %lld\r\n", prefix,
+                     (long long)(left_s < 0 ? (left_s - 86399) / 86400 : left_s / 86400));
+}
+
 static void print_all(const struct fleet *fleet, const struct snapshot *snapshot, struct text *text)
 {
     static const char prefix[] = "ringside_";
@@ -156,6 +176,7 @@ static void print_all(const struct fleet *fleet, const struct snapshot *snapshot
     put(text, prefix, "reloads", atomic_load_explicit(&fleet->reloads, memory_order_relaxed));
     put(text, prefix, "reload_failures", atomic_load_explicit(&fleet->reload_failures, memory_order_relaxed));
     put(text, prefix, "log_lines_dropped", log_dropped());
+    print_certificate_days(snapshot, prefix, text);
     uint64_t value;
 #define X(name, help)                                          \
     value = 0;                                                 \

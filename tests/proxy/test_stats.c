@@ -22,8 +22,8 @@
 static const size_t server_lines = 9 SERVER_COUNTERS(X);
 /* servers, servers_down and errors_no_server instead of state */
 static const size_t pool_lines = 11 SERVER_COUNTERS(X);
-/* version, pid, uptime, workers, generation, reloads, reload_failures, log_lines_dropped */
-static const size_t all_lines = 8 WORKER_COUNTERS(X);
+/* version, pid, uptime, workers, generation, reloads, reload_failures, log_lines_dropped, certificate_days */
+static const size_t all_lines = 9 WORKER_COUNTERS(X);
 #undef X
 
 static const char configuration[] = "pools: {a: {servers: [10.0.0.1:1, {address: 10.0.0.2:2, name: second}]}, "
@@ -168,6 +168,7 @@ START_TEST(workers_are_added_up)
     print(STATS_RINGSIDE);
     ck_assert_uint_eq(count_lines(), all_lines);
     expect("ringside_version", RINGSIDE_VERSION);
+    expect("ringside_certificate_days", "none");
     expect_number("ringside_pid", (uint64_t)getpid());
     expect_number("ringside_workers", WORKERS);
     expect_number("ringside_generation", 7);
