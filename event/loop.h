@@ -82,6 +82,11 @@ static inline void loop_defer(struct loop *loop, struct loop_task *task, enum lo
         list_push_back(&loop->tasks[phase], &task->node);
 }
 
+static inline bool loop_task_is_deferred(const struct loop_task *task)
+{
+    return list_is_linked(&task->node);
+}
+
 static inline void loop_task_cancel(struct loop_task *task)
 {
     list_unlink(&task->node);

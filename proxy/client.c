@@ -227,8 +227,11 @@ static void client_read(struct client *client)
         client_read_away(client);
         return;
     }
-    if (client->paused != 0 || client->ended) {
-        /* Asked for again when it goes on. */
+    if (client->paused != 0 || client->ended || loop_task_is_deferred(&client->resume)) {
+        /*
+         * Asked for again when it goes on. Not read either when it is about to: what was read before has not been looked at,
+         * and the end of the stream would pass it by.
+         */
         transport_want(&client->transport, client->transport.wanted & ~(unsigned)TRANSPORT_READABLE);
         return;
     }

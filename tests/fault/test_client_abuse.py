@@ -7,12 +7,14 @@ import contextlib
 import os
 import random
 import select
+import signal
 import socket
 import threading
 import time
 
 import pytest
 
+from fakeserver import FakeServer, held
 from faults import ONE_WORKER, cpu_seconds, expect_growth_below, fakes_of, load_of, wait_until
 from harness import HarnessError, connect
 
@@ -482,3 +484,25 @@ def test_everyone_shouts(lab):
     wait_until(lambda: len(ringside.log("server_down")) == len(ringside.log("server_up")), "all servers to be up")
     rude.finish()
     steady.finish()
+
+
+@pytest.mark.sanitize
+def test_what_was_sent_before_leaving_is_done(lab):
+    """
+    A client that waits for no answer sends a long pipeline and leaves: all of it is carried out, also when replies that let
+    Ringside go on with it come together with the end of the stream.
+    """
+    fake = lab.adopt(FakeServer())
+    may_answer = threading.Event()
+    ringside = lab.ringside({"workers": 1}, servers=[fake], timeout="80s", health={"failures": 1000})
+    lab.wire(ringside).in_step()
+    fake.misbehave(held(may_answer), verbs="set")
+    wire = lab.wire(ringside)
+    wire.send(b"".join(b"set gone:%d 0 0 1 noreply\r\nx\r\n" % i for i in range(300)))
+    ringside.wait_read()
+    ringside.signal(signal.SIGSTOP)
+    may_answer.set()
+    wait_until(lambda: fake.store.value(b"gone:40") is not None, "the server to answer")
+    wire.close()
+    ringside.signal(signal.SIGCONT)
+    wait_until(lambda: all(fake.store.value(b"gone:%d" % i) is not None for i in range(300)), "all sets to arrive")
