@@ -4,10 +4,11 @@
  *      requests   [ get 7 | set 3 | multi 1 9 4 | ... ]   ring, oldest first: kind, keys, when it was due
  *      expected   the piece that the next bytes must equal, and how far it has been compared
  *
- * A reply that differs in one byte ends the process.
+ * A reply that differs in one byte ends the process; but a binary one's CAS.
  */
 #include "tests/bench/load.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -29,6 +30,8 @@ struct request {
 
 struct client {
     int fd, epoll_fd;
+    struct ssl_st *tls;             /* NULL: plain */
+    struct ssl_session_st *session; /* of the connection before; NULL: none */
     bool wants_write;
     struct request *requests; /* ring */
     uint32_t *keys;           /* ring: the keys of the requests */
@@ -59,7 +62,8 @@ static void put(struct client *client, struct bytes bytes)
         client->out_start = client->out_end = 0;
     if (client->out_room - client->out_end < bytes.len) {
         size_t used = client->out_end - client->out_start;
-        memmove(client->out, client->out + client->out_start, used);
+        if (used > 0)
+            memmove(client->out, client->out + client->out_start, used);
         client->out_start = 0;
         client->out_end = used;
         if (client->out_room - used < bytes.len) {
@@ -145,18 +149,24 @@ static void watch(struct client *client, bool write)
     client->wants_write = write;
 }
 
+static ssize_t send_some(struct client *client)
+{
+    const char *data = client->out + client->out_start;
+    size_t len = client->out_end - client->out_start;
+    return client->tls != NULL ? tls_send(client->tls, data, len) : send(client->fd, data, len, MSG_NOSIGNAL);
+}
+
 void client_flush(struct client *client)
 {
     while (client->out_start < client->out_end) {
-        ssize_t n =
-            send(client->fd, client->out + client->out_start, client->out_end - client->out_start, MSG_NOSIGNAL);
+        ssize_t n = send_some(client);
         if (n < 0 && errno == EAGAIN)
             break;
         if (n < 0)
             die("send");
         client->out_start += (size_t)n;
     }
-    watch(client, client->out_start < client->out_end);
+    watch(client, client->out_start < client->out_end && (client->tls == NULL || tls_wants_write(client->tls)));
 }
 
 /* The next piece that is due. */
@@ -208,6 +218,30 @@ static void piece_over(struct client *client)
     client->request_first++;
 }
 
+/* Whether these bytes are what is due from `compared` on. */
+static bool as_expected(const struct client *client, const char *data, size_t len)
+{
+    const char *due = client->expected.data + client->compared;
+    if (client->requests[client->request_first % client->request_room].kind != KIND_BGET)
+        return memcmp(data, due, len) == 0;
+    for (size_t i = 0; i < len; i++) {
+        size_t at = client->compared + i;
+        if (at >= BINARY_CAS_END)
+            return memcmp(data + i, due + i, len - i) == 0;
+        if (at < BINARY_CAS_AT && data[i] != due[i])
+            return false;
+    }
+    return true;
+}
+
+static void show(const char *what, const char *data, size_t len)
+{
+    fprintf(stderr, "%s\"", what);
+    for (size_t i = 0; i < len && i < 60; i++)
+        fprintf(stderr, isprint((unsigned char)data[i]) ? "%c" : "\\x%02x", (unsigned char)data[i]);
+    fputc('"', stderr);
+}
+
 static void compare(struct client *client, const char *data, size_t len)
 {
     while (len > 0) {
@@ -215,9 +249,10 @@ static void compare(struct client *client, const char *data, size_t len)
             expect(client);
         size_t left = client->expected.len - client->compared;
         size_t part = len < left ? len : left;
-        if (memcmp(data, client->expected.data + client->compared, part) != 0) {
-            fprintf(stderr, "load: a wrong reply: expected \"%.60s\", got \"%.*s\"\n",
-                    client->expected.data + client->compared, (int)(len < 60 ? len : 60), data);
+        if (!as_expected(client, data, part)) {
+            show("load: a wrong reply: expected ", client->expected.data + client->compared, left);
+            show(", got ", data, len);
+            fputc('\n', stderr);
             exit(1);
         }
         data += part;
@@ -228,11 +263,14 @@ static void compare(struct client *client, const char *data, size_t len)
     }
 }
 
-void client_on_ready(struct client *client, uint32_t events)
+/* Reads once; TLS: all that there is, since its records wait where epoll does not see them. */
+static void read_some(struct client *client)
 {
     static char buffer[READ_BYTES];
-    if (events & EPOLLIN) {
-        ssize_t n = recv(client->fd, buffer, sizeof buffer, 0);
+    ssize_t n;
+    do {
+        n = client->tls != NULL ? tls_receive(client->tls, buffer, sizeof buffer)
+                                : recv(client->fd, buffer, sizeof buffer, 0);
         if (n == 0) {
             errno = 0;
             die("the connection was closed");
@@ -243,15 +281,47 @@ void client_on_ready(struct client *client, uint32_t events)
             totals.bytes_in += (uint64_t)n;
             compare(client, buffer, (size_t)n);
         }
-    }
-    if (options.rate <= 0)
-        client_fill(client);
-    client_flush(client);
+    } while (n > 0 && client->tls != NULL);
 }
 
 bool client_is_idle(const struct client *client)
 {
     return client->request_first == client->request_next;
+}
+
+static void client_connect(struct client *client)
+{
+    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1;
+    if (client->fd < 0 || connect(client->fd, (const struct sockaddr *)&options.address, sizeof options.address) != 0)
+        die("connect");
+    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    fcntl(client->fd, F_SETFL, O_NONBLOCK);
+    if (options.tls_ca != NULL)
+        client->tls = tls_open(client->fd, options.resume ? client->session : NULL);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
+    if (epoll_ctl(client->epoll_fd, EPOLL_CTL_ADD, client->fd, &event) != 0)
+        die("epoll_ctl");
+    client->wants_write = false;
+}
+
+/* All is answered: another connection in place of this one. */
+static void client_renew(struct client *client)
+{
+    tls_close(client->tls, &client->session);
+    close(client->fd);
+    client_connect(client);
+}
+
+void client_on_ready(struct client *client, uint32_t events)
+{
+    if (events & EPOLLIN)
+        read_some(client);
+    if (options.handshakes && !stopping && client_is_idle(client))
+        client_renew(client);
+    if (options.rate <= 0)
+        client_fill(client);
+    client_flush(client);
 }
 
 struct client *client_open(int epoll_fd)
@@ -262,14 +332,6 @@ struct client *client_open(int epoll_fd)
     client->key_room = client->request_room * (options.multi > 1 ? options.multi : 1);
     client->requests = grab(client->request_room, sizeof *client->requests);
     client->keys = grab(client->key_room, sizeof *client->keys);
-    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int one = 1;
-    if (client->fd < 0 || connect(client->fd, (const struct sockaddr *)&options.address, sizeof options.address) != 0)
-        die("connect");
-    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    fcntl(client->fd, F_SETFL, O_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, client->fd, &event) != 0)
-        die("epoll_ctl");
+    client_connect(client);
     return client;
 }

@@ -2,10 +2,12 @@
  * Owns keys, values and the bytes that travel: made once, so that the run itself only copies and compares.
  *
  *      key      key:00000012           fixed width: all requests of a kind have one length, which the relay needs
+ *      opaque   of a binary request: the key's number
  *      value    key:00000012 key:00000012 key:... up to the length asked for
  */
 #include "tests/bench/load.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -55,6 +57,26 @@ static struct bytes print(const char *before, const char *key, const char *after
     return bytes;
 }
 
+enum { BINARY_REQUEST = 0x80, BINARY_REPLY = 0x81, BINARY_OPCODE_GET = 0 };
+#define BINARY_FLAGS_BYTES 4
+
+/* A get of memcached's binary protocol, or its reply: header, flags (in the reply alone; all are 0), body. */
+static struct bytes binary(uint8_t magic, uint32_t opaque, const char *body, size_t body_len)
+{
+    uint8_t extras = magic == BINARY_REPLY ? BINARY_FLAGS_BYTES : 0;
+    struct bytes bytes = {grab(1, BINARY_HEADER_BYTES + extras + body_len), BINARY_HEADER_BYTES + extras + body_len};
+    uint16_t key_len = htons(magic == BINARY_REQUEST ? (uint16_t)body_len : 0);
+    uint32_t total = htonl((uint32_t)(extras + body_len));
+    bytes.data[0] = (char)magic;
+    bytes.data[1] = BINARY_OPCODE_GET;
+    memcpy(bytes.data + 2, &key_len, sizeof key_len);
+    bytes.data[4] = (char)extras;
+    memcpy(bytes.data + 8, &total, sizeof total);
+    memcpy(bytes.data + 12, &opaque, sizeof opaque);
+    memcpy(bytes.data + BINARY_HEADER_BYTES + extras, body, body_len);
+    return bytes;
+}
+
 static void make_value(const char *key, char *value)
 {
     for (size_t at = 0; at < options.value_bytes; at++)
@@ -84,6 +106,8 @@ static void make_entry(uint32_t k, char *value)
     reply[KIND_MG] = print(va, key, "\r\n", value, "\r\n");
     request[KIND_MS] = print("ms ", key, meta_length, value, "\r\n");
     reply[KIND_MS] = same("HD\r\n");
+    request[KIND_BGET] = binary(BINARY_REQUEST, k, key, KEY_BYTES);
+    reply[KIND_BGET] = binary(BINARY_REPLY, k, value, options.value_bytes);
 }
 
 static void make_zipf(void)

@@ -26,7 +26,7 @@
 #define PRELOAD_BATCH 64
 #define IDLE_BATCH 64
 
-const char *const kind_names[KIND_COUNT] = {"get", "set", "multi", "mg", "ms"};
+const char *const kind_names[KIND_COUNT] = {"get", "set", "multi", "mg", "ms", "bget"};
 
 struct options options = {
     .connections = 50,
@@ -43,12 +43,14 @@ static void usage(void)
 {
     fputs("load [OPTION...] PORT\n"
           "  --connections N --depth N --keys N --value BYTES --multi KEYS --split LINES\n"
-          "  --mix get=90,set=10      kinds: get set multi mg ms\n"
+          "  --mix get=90,set=10      kinds: get set multi mg ms; bget (binary) goes with no other\n"
           "  --zipf EXPONENT          0: uniform\n"
           "  --rate PER_SECOND        open loop\n"
           "  --bulk on|off            closed loop: let replies gather before they are answered\n"
           "  --seconds S --seed N\n"
-          "  --preload                store every key, and end\n"
+          "  --preload                store every key, and end; without TLS\n"
+          "  --tls CA                 TLS 1.3; the server's certificate is for 127.0.0.1 and comes from CA, a file\n"
+          "  --handshakes full|resumed  TLS, closed loop: a connection for each request\n"
           "  --idle N                 N more connections: one request each; then \"idle\" is printed, and they stay "
           "until this is killed\n",
           stderr);
@@ -95,8 +97,19 @@ enum {
     OPT_SECONDS,
     OPT_SEED,
     OPT_PRELOAD,
-    OPT_IDLE
+    OPT_IDLE,
+    OPT_TLS,
+    OPT_HANDSHAKES
 };
+
+/* Whether the option's value is this word; it must be one of the two. */
+static bool chosen(const char *word, const char *other)
+{
+    bool is = strcmp(optarg, word) == 0;
+    if (!is && strcmp(optarg, other) != 0)
+        usage();
+    return is;
+}
 
 static void take_option(int option)
 {
@@ -129,9 +142,7 @@ static void take_option(int option)
         options.rate = atof(optarg);
         break;
     case OPT_BULK:
-        options.bulk = strcmp(optarg, "on") == 0;
-        if (!options.bulk && strcmp(optarg, "off") != 0)
-            usage();
+        options.bulk = chosen("on", "off");
         break;
     case OPT_SECONDS:
         options.seconds = atof(optarg);
@@ -145,9 +156,26 @@ static void take_option(int option)
     case OPT_IDLE:
         options.idle = number(optarg);
         break;
+    case OPT_TLS:
+        options.tls_ca = optarg;
+        break;
+    case OPT_HANDSHAKES:
+        options.handshakes = true;
+        options.resume = chosen("resumed", "full");
+        break;
     default:
         usage();
     }
+}
+
+/* Whether they go together. */
+static bool options_hold(void)
+{
+    uint32_t binary = options.weights[KIND_BGET];
+    return options.connections > 0 && options.depth > 0 && options.keys > 0 && options.multi > 0 && options.split > 0 &&
+           options.multi % options.split == 0 && options.weight_sum > 0 &&
+           (binary == 0 || binary == options.weight_sum) &&
+           (!options.handshakes || (options.tls_ca != NULL && options.rate <= 0));
 }
 
 static void parse_options(int argc, char **argv)
@@ -167,14 +195,15 @@ static void parse_options(int argc, char **argv)
         {"seed", 1, NULL, OPT_SEED},
         {"preload", 0, NULL, OPT_PRELOAD},
         {"idle", 1, NULL, OPT_IDLE},
+        {"tls", 1, NULL, OPT_TLS},
+        {"handshakes", 1, NULL, OPT_HANDSHAKES},
         {NULL, 0, NULL, 0},
     };
     options.weights[KIND_GET] = options.weight_sum = 1;
     int option;
     while ((option = getopt_long(argc, argv, "", table, NULL)) != -1)
         take_option(option);
-    if (optind != argc - 1 || options.connections == 0 || options.depth == 0 || options.keys == 0 ||
-        options.multi == 0 || options.split == 0 || options.multi % options.split != 0 || options.weight_sum == 0)
+    if (optind != argc - 1 || !options_hold())
         usage();
     options.address.sin_family = AF_INET;
     options.address.sin_port = htons((uint16_t)number(argv[optind]));
@@ -305,12 +334,14 @@ static void report(double seconds)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     printf("{\"requests\": %llu, \"keys\": %llu, \"seconds\": %.3f, \"per_second\": %.0f, \"bytes_in\": %llu, "
-           "\"p50_us\": %u, \"p90_us\": %u, \"p99_us\": %u, \"p999_us\": %u, \"own_cpu_s\": %.3f}\n",
+           "\"p50_us\": %u, \"p90_us\": %u, \"p99_us\": %u, \"p999_us\": %u, \"own_cpu_s\": %.3f, "
+           "\"handshakes\": %llu, \"resumed\": %llu}\n",
            (unsigned long long)totals.replies, (unsigned long long)totals.keys, seconds,
            (double)totals.replies / seconds, (unsigned long long)totals.bytes_in, quantile_us(0.5), quantile_us(0.9),
            quantile_us(0.99), quantile_us(0.999),
            (double)usage.ru_utime.tv_sec + (double)usage.ru_stime.tv_sec +
-               (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+               (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6,
+           (unsigned long long)totals.handshakes, (unsigned long long)totals.resumed);
 }
 
 /* Until the connections [from, to) have been answered. */
@@ -359,6 +390,8 @@ int main(int argc, char **argv)
         preload();
         return 0;
     }
+    if (options.tls_ca != NULL)
+        tls_init(options.tls_ca);
     if (options.idle > 0) {
         stopping = true;
         hold_idle(epoll_fd);

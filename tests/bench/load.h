@@ -3,10 +3,12 @@
  * one that is due: right key, right value, right order.
  *
  *      corpus   for each key its request lines and its reply, made once
+ *      tls      what a client sends and receives through, if it is asked for
  *      client   a connection: ring of requests under way, what is left to compare, bytes to send
  *      main     closed loop: each connection sends `depth` requests, and the next ones when all are answered
  *               open loop: requests are due at fixed times, spread over the connections; latency counts from when a request
  *               was due, not from when it could be sent (no coordinated omission)
+ *               handshakes: each connection sends one request, is closed when that is answered, and opened anew
  *
  * Values follow from their keys. All keys are stored before the run (--preload), and sets store what is there already, so
  * that every get finds its value.
@@ -18,8 +20,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
-enum kind { KIND_GET, KIND_SET, KIND_MULTI, KIND_MG, KIND_MS, KIND_COUNT };
+enum kind { KIND_GET, KIND_SET, KIND_MULTI, KIND_MG, KIND_MS, KIND_BGET, KIND_COUNT };
+
+/* A binary reply's CAS is whatever the server says: it is not compared. */
+#define BINARY_HEADER_BYTES ((size_t)24)
+#define BINARY_CAS_AT ((size_t)16)
+#define BINARY_CAS_END ((size_t)24)
 
 extern const char *const kind_names[KIND_COUNT];
 
@@ -36,6 +44,9 @@ struct options {
     uint32_t idle; /* further connections that send one request each and then nothing */
     bool bulk;     /* closed loop: replies gather before they are answered */
     bool preload;
+    const char *tls_ca; /* a file; NULL: no TLS */
+    bool handshakes;    /* a connection for each request */
+    bool resume;        /* with the session of the one before */
     uint64_t seed;
 };
 
@@ -67,7 +78,8 @@ struct bytes corpus_reply(enum kind kind, uint32_t key);
 #define LATENCY_MAX_US ((size_t)4 << 20)
 
 struct totals {
-    uint64_t requests, replies, keys, bytes_in;
+    uint64_t requests, replies, keys, bytes_in, handshakes,
+        resumed;                      /* handshakes: of the connections that were closed */
     uint32_t latency[LATENCY_MAX_US]; /* replies by microseconds: exact, since ratios of them are wanted */
 };
 extern struct totals totals;
@@ -85,5 +97,21 @@ void client_fill(struct client *client);
 void client_flush(struct client *client);
 bool client_is_idle(const struct client *client);
 uint64_t clock_ns(void);
+
+/* tls.c: what fails ends the process */
+
+struct ssl_st;
+struct ssl_session_st;
+
+void tls_init(const char *ca_path);
+/* A connection over a connected fd, which stays the caller's. session: to be resumed; NULL: none. */
+struct ssl_st *tls_open(int fd, struct ssl_session_st *session);
+/* As send and recv, not blocking; each goes on with the handshake where it is not over. */
+ssize_t tls_send(struct ssl_st *ssl, const void *data, size_t len);
+ssize_t tls_receive(struct ssl_st *ssl, void *data, size_t len);
+/* Whether it is to be called again when the socket can be written to; else when there is something to read. */
+bool tls_wants_write(struct ssl_st *ssl);
+/* Says goodbye, and counts the handshake. *session is replaced by what can be resumed next. */
+void tls_close(struct ssl_st *ssl, struct ssl_session_st **session);
 
 #endif

@@ -61,7 +61,7 @@ class Setting:
             self.stack = stack.pop_all()
 
     def _start(self, stack, peer_class):
-        backends = Backends(self.workload.servers)
+        backends = peer_class.make_backends(self.workload.servers)
         stack.callback(backends.end)
         folder = self.folder / peer_class.name
         folder.mkdir()
@@ -71,8 +71,7 @@ class Setting:
         return peer
 
     def _preload(self, peer):
-        ports = peer.backends.ports if peer.all_keys_everywhere else [peer.port]
-        for port in ports:
+        for port in peer.preload_ports:
             load(port, ["--preload", "--keys", self.workload.keys, "--value", self.workload.value])
 
     def __enter__(self):
@@ -87,21 +86,28 @@ def medians(names, samples):
     return {peer: dict(zip(names, map(statistics.median, zip(*rows)))) for peer, rows in samples.items() if rows}
 
 
+def cost_of(peer, options):
+    """One run: (microseconds of the peer's a request, of them user, requests a second)."""
+    before = Usage(peer.pid)
+    report = load(peer.port, options)
+    total, user = Usage(peer.pid).since(before)
+    return total * 1e6 / report["requests"], user * 1e6 / report["requests"], report["per_second"]
+
+
 def measure_cost(workload, peers, rounds, seconds, bulk=True):
-    """{peer: {"cost", "user", "per_second"}}: medians of the rounds, microseconds."""
+    """{peer: {"cost", "user", "per_second", and the cost of each of workload.beside}}: medians of the rounds, microseconds."""
     peers = [peer for peer in peers if workload.served_by(peer)]
     samples = {peer.name: [] for peer in peers}
     with Setting(workload, peers) as setting:
         for number in range(-1, rounds):
             for peer in setting.peers:
-                before = Usage(peer.pid)
-                report = load(peer.port, workload.load_options(peer) + (BULK if bulk else NO_BULK) +
-                              ["--seconds", seconds if number >= 0 else min(0.3, seconds)])
-                total, user = Usage(peer.pid).since(before)
+                more = (BULK if bulk else NO_BULK) + ["--seconds", seconds if number >= 0 else min(0.3, seconds)]
+                row = cost_of(peer, workload.load_options(peer) + more)
+                for kind in workload.beside:
+                    row += cost_of(peer, workload.load_options(peer, kind + "=1") + more)[:1]
                 if number >= 0:
-                    samples[peer.name].append((total * 1e6 / report["requests"], user * 1e6 / report["requests"],
-                                               report["per_second"]))
-    return medians(("cost", "user", "per_second"), samples)
+                    samples[peer.name].append(row)
+    return medians(("cost", "user", "per_second", *workload.beside), samples)
 
 
 def measure_latency(workload, peers, rate, rounds, seconds):
@@ -184,7 +190,7 @@ def count_instructions(workload, seconds):
     return (many - few) / (many_requests - few_requests)
 
 
-def _idle_memory(workload, peer_class, counts):
+def resident_idle(workload, peer_class, counts):
     """[resident bytes with no client, bytes a client with each count of idle ones]."""
     with Setting(workload, [peer_class]) as setting, contextlib.ExitStack() as held:
         peer, so_far = setting.peers[0], 0
@@ -217,7 +223,7 @@ def _busy_memory(workload, peer_class, count, seconds):
 
 def measure_memory(workload, peers, counts=(1000, 10000), seconds=2):
     """{peer: [resident bytes with no client, then bytes a client: idle with each count, busy with each count]}."""
-    return {peer.name: _idle_memory(workload, peer, counts) + [_busy_memory(workload, peer, count, seconds) for count in counts]
+    return {peer.name: resident_idle(workload, peer, counts) + [_busy_memory(workload, peer, count, seconds) for count in counts]
             for peer in peers}
 
 

@@ -76,14 +76,13 @@ def end_children():
 
 
 class Usage:
-    """A process's own processor time, in seconds, of the threads that it has: no proxy ends any while it serves."""
+    """A process's own processor time, in seconds, of all threads that it has and had."""
 
     def __init__(self, pid):
         fields = Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
         self.user, self.system = int(fields[11]) / CLOCK_TICK, int(fields[12]) / CLOCK_TICK
-        # Exact, where the tick is coarse.
-        self.total = sum(int((task / "schedstat").read_text().split()[0])
-                         for task in Path("/proc/%d/task" % pid).iterdir()) / 1e9
+        # Exact, where the tick is coarse: the process's clock, as clock_getcpuclockid(3) names it.
+        self.total = time.clock_gettime_ns(~pid << 3 | 2) / 1e9
 
     def since(self, before):
         """(all, user) seconds since then. The user part has the share that the ticks say."""
@@ -93,10 +92,11 @@ class Usage:
 
 
 class Backends:
-    """Real memcached servers, one thread each."""
+    """Real memcached servers, one thread each. certificate, key: they speak TLS as well, on tls_ports."""
 
-    def __init__(self, count):
-        self.ports = []
+    def __init__(self, count, certificate=None, key=None):
+        self.ports, self.tls_ports = [], []
+        self.certificate, self.key = certificate, key
         self.processes = []
         try:
             for _ in range(count):
@@ -106,9 +106,14 @@ class Backends:
             raise
 
     def _start_one(self):
-        port = free_port()
+        port, listen = free_port(), ["-l", "127.0.0.1"]
+        if self.certificate is not None:
+            tls_port = free_port()
+            listen = ["-l", "notls:127.0.0.1:%d,127.0.0.1:%d" % (port, tls_port), "-Z", "-o",
+                      "ssl_chain_cert=%s,ssl_key=%s,ssl_session_cache" % (self.certificate, self.key)]
+            self.tls_ports.append(tls_port)
         self.processes.append(start(
-            ["memcached", *AS_USER, "-l", "127.0.0.1", "-p", port, "-U", "0", "-t", "1", "-m", "512", "-I", "8m",
+            ["memcached", *AS_USER, *listen, "-p", port, "-U", "0", "-t", "1", "-m", "512", "-I", "8m",
              "-c", "20000", "-R", "100"], port, core=SERVER_CORE))
         self.ports.append(port)
 
@@ -123,12 +128,24 @@ class Peer:
     name = ""
     parses = True        # it does our work
     meta = True          # it passes the meta commands on
+    binary_protocol = False  # it speaks it, with its clients
     all_keys_everywhere = False  # it does not route: every server must hold every key
+    load_options = []    # the generator's, to speak with it
 
     def __init__(self, directory, backends, workload):
         self.directory, self.backends, self.workload = Path(directory), backends, workload
         self.port = free_port()
         self.process = None
+
+    @classmethod
+    def make_backends(cls, count):
+        """Its servers."""
+        return Backends(count)
+
+    @property
+    def preload_ports(self):
+        """Where all keys are stored before a run; without TLS."""
+        return self.backends.ports if self.all_keys_everywhere else [self.port]
 
     def end(self):
         if self.process is not None:
@@ -137,6 +154,10 @@ class Peer:
     @property
     def pid(self):
         return self.process.pid
+
+    def answers(self, _=None):
+        """Whether it serves yet."""
+        return answers(self.port)
 
     @staticmethod
     def clients_max():
@@ -160,19 +181,27 @@ def first_line(argv):
 
 class Ringside(Peer):
     name = "ringside"
+    binary_protocol = True
     workers = 1
     binary = None
     route = None
 
+    def listeners(self):
+        return "127.0.0.1:%d" % self.port
+
+    def pool(self):
+        """Its servers, and what else its pool has."""
+        return "servers: [%s]" % ", ".join("127.0.0.1:%d" % port for port in self.backends.ports)
+
     def start(self):
         config = self.directory / "ringside.yaml"
-        servers = ", ".join("127.0.0.1:%d" % port for port in self.backends.ports)
-        config.write_text("workers: %d\nlisten: [127.0.0.1:%d]\nlimits: {clients: %d, item_size: 8MiB}\n"
-                          "pools: {main: {servers: [%s], timeout: 5s}}\n%s" %
-                          (self.workers, self.port, CLIENTS, servers, "route: %s\n" % self.route if self.route else ""))
+        route = "route: %s\n" % self.route if self.route else ""
+        config.write_text("workers: %d\nlisten: [%s]\nlimits: {clients: %d, item_size: 8MiB}\n"
+                          "pools: {main: {%s, timeout: 5s}}\n%s" %
+                          (self.workers, self.listeners(), CLIENTS, self.pool(), route))
         core = PROXY_CORE if self.workers == 1 else "%d,%d" % (PROXY_CORE, SERVER_CORE)
         self.process = start([self.binary or ringside_path(), "-c", config], self.port, core=core,
-                             log=self.directory / "ringside.log")
+                             log=self.directory / "ringside.log", ready=self.answers)
         return self
 
     @classmethod
@@ -221,13 +250,17 @@ class HAProxy(Peer):
     parses = False
     all_keys_everywhere = True
 
+    def bind(self):
+        return "127.0.0.1:%d" % self.port
+
     def start(self):
         config = self.directory / "haproxy.cfg"
         servers = "\n".join("  server s%d 127.0.0.1:%d" % (i, port) for i, port in enumerate(self.backends.ports))
         config.write_text("global\n  nbthread 1\n  maxconn %d\ndefaults\n  mode tcp\n  timeout connect 5s\n"
-                          "  timeout client 1h\n  timeout server 1h\nlisten l\n  bind 127.0.0.1:%d\n"
-                          "  balance roundrobin\n%s\n" % (self.clients_max(), self.port, servers))
-        self.process = start(["haproxy", "-db", "-f", config], self.port, log=self.directory / "haproxy.log")
+                          "  timeout client 1h\n  timeout server 1h\nlisten l\n  bind %s\n"
+                          "  balance roundrobin\n%s\n" % (self.clients_max(), self.bind(), servers))
+        self.process = start(["haproxy", "-db", "-f", config], self.port, log=self.directory / "haproxy.log",
+                             ready=self.answers)
         return self
 
     @staticmethod
@@ -290,6 +323,7 @@ class Direct(Peer):
     """No proxy: the load goes to the first server. What is measured is that server."""
 
     name = "memcached"
+    binary_protocol = True
     parses = False
     all_keys_everywhere = True
 

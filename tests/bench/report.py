@@ -9,7 +9,7 @@ from peers import PEERS
 from workloads import LATENCY_TARGET, MEMORY_TARGET_BYTES, MEMORY_TARGET_SHARE
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
+MEASURED, TLS = "measured", "tls"  # the parts of the document that are written
 
 
 def table(head, rows):
@@ -31,13 +31,13 @@ def share(figures, of):
     return figures["ringside"] / of if of is not None and of > 0 and "ringside" in figures else None
 
 
-def heading(peers, arguments):
+def heading(peers, rounds, seconds):
     return [
         "Machine: %s. Date: %s. Load average when it began: %s." %
         (watch.shape(), time.strftime("%Y-%m-%d"), watch.load_average()), "",
         "Versions: " + "; ".join("%s (%s)" % (peer.name, peer.version()) for peer in peers if peer.version()) + ".", "",
         "Method: %d rounds of %g s in turns, medians; proxy on core 0, generator and servers on core 1, everything on "
-        "loopback." % (arguments.rounds, arguments.seconds)]
+        "loopback." % (rounds, seconds)]
 
 
 def cost_row(workload, costs, names, targets):
@@ -60,6 +60,21 @@ def throughput_table(results, names):
     return table(["workload"] + list(names), [
         [workload.name] + [thousands(costs[n]["per_second"]) if n in costs else "-" for n in names]
         for workload, costs in results])
+
+
+def beside_section(results, targets):
+    """What the binary protocol costs beside the text commands that do the same, measured in turns."""
+    results = [(workload, costs) for workload, costs in results if workload.beside and "ringside" in costs]
+    if not results:
+        return []
+    rows = []
+    for workload, costs in results:
+        ratios = {name: [row["cost"] / row[kind] for kind in workload.beside] for name, row in costs.items()}
+        first, *others = ratios["ringside"]
+        cells = [targets.mark("%s of get" % workload.name, first, workload.of_beside)] + ["%.2f" % ratio for ratio in others]
+        rows.append([workload.name] + cells + [", ".join("%.2f" % ratio for ratio in ratios.get("memcached", [])) or "-"])
+    return ["", "Binary gets, as a share of what the text commands cost in the same rounds:", ""] + \
+        table(["", "Ringside, of get", "of mg", "memcached itself, of both"], rows)
 
 
 def latency_section(rate, rows, targets):
@@ -117,11 +132,40 @@ def workers_section(workload, one, two):
             (workload.name, os.cpu_count(), thousands(one), thousands(two))]
 
 
-def write_document(sections, plot):
-    """Replaces what stands between the markers of docs/BENCHMARKS.md, and the plot, if there is a new one."""
+def tls_section(rows, names):
+    """rows: {peer: {workload or "full", "resumed", "memory": figure}}; names: of the workloads."""
+    def cell(row, key):
+        if row.get(key) is None:
+            return "-"
+        if key == "memory":
+            return "%s B" % thousands(row[key])
+        return "%.1f (%s)" % (row[key], thousands(1e6 / row[key])) if key in ("full", "resumed") else "%.2f" % row[key]
+
+    lines = ["", "Microseconds of the proxy's own processor time a request, with TLS and without; for a connection with its "
+             "handshake, one get and its end, full and resumed (in brackets: how many a second fill one core); resident memory "
+             "that came on top for each of 1 000 idle connections with TLS:", ""]
+    head = ["", *names, "full", "resumed", "memory"]
+    return lines + table(head, [[name] + [cell(row, key) for key in (*names, "full", "resumed", "memory")]
+                                for name, row in rows.items()])
+
+
+def tls_ratios(rows, names):
+    """Ringside's TLS from clients beside each peer's."""
+    own, parts = rows.get("ringside-tls", {}), []
+    for name, row in rows.items():
+        if name in ("haproxy-tls", "stunnel", "memcached-tls"):
+            shares = ["%s %.2f" % (key, own[key] / row[key]) for key in (*names, "full", "resumed", "memory")
+                      if own.get(key) and row.get(key) and row[key] > 0]
+            parts += ["%s: %s" % (name, ", ".join(shares))] if shares else []
+    return ["", "ringside-tls as a share of " + "; of ".join(parts) + "."] if parts else []
+
+
+def write_document(part, sections, plot=None):
+    """Replaces what stands between a part's markers in docs/BENCHMARKS.md, and the plot, if there is a new one."""
+    begin, end = ("<!-- %s: %s -->\n" % (part, edge) for edge in ("begin", "end"))
     path = DOCS / "BENCHMARKS.md"
     text = path.read_text()
-    before, rest = text.split(BEGIN)
-    path.write_text(before + BEGIN + "\n".join(sections) + "\n" + END + rest.split(END)[1])
+    before, rest = text.split(begin)
+    path.write_text(before + begin + "\n".join(sections) + "\n" + end + rest.split(end)[1])
     if plot is not None:
         (DOCS / "latency.svg").write_text(plot)

@@ -4,22 +4,28 @@ KEY_BYTES = 12
 
 
 class Workload:
-    """One row of the table. best, relay: the most that Ringside may cost, as a share of the best peer and of the relay."""
+    """
+    One row of the table. best, relay: the most that Ringside may cost, as a share of the best peer and of the relay. beside:
+    kinds that are run in turns with the workload's own, to compare with; of_beside: what the own may cost as a share of the
+    first of them.
+    """
 
     def __init__(self, name, text, best, relay, servers=1, connections=50, depth=1, mix="get=1", value=32, multi=1,
-                 keys=10000):
+                 keys=10000, beside=(), of_beside=None):
         self.name, self.text, self.best, self.relay = name, text, best, relay
         self.servers, self.connections, self.depth = servers, connections, depth
         self.mix, self.value, self.multi, self.keys = mix, value, multi, keys
+        self.beside, self.of_beside = beside, of_beside
 
-    def load_options(self, peer):
+    def load_options(self, peer, mix=None):
+        """mix: another than its own."""
         split = self.servers if peer.name == "relay" and self.multi > 1 else 1
         return ["--connections", self.connections, "--depth", self.depth, "--keys", self.keys, "--value", self.value,
-                "--mix", self.mix, "--multi", self.multi, "--split", split]
+                "--mix", mix or self.mix, "--multi", self.multi, "--split", split] + peer.load_options
 
     def served_by(self, peer):
         """Whether the peer knows these requests."""
-        return peer.meta or "mg=" not in self.mix
+        return (peer.meta or "mg=" not in self.mix) and (peer.binary_protocol or "bget=" not in self.mix)
 
     def relay_kinds(self):
         """(first byte, request, reply) lengths."""
@@ -45,8 +51,17 @@ WORKLOADS = [
     Workload("W5M", "get 1 MB", 0.85, 1.10, value=1000000, keys=50, connections=10),
     Workload("W6", "set 1 KB, depth 1", 0.90, 1.08, mix="set=1", value=1000),
     Workload("M16", "mg 32 B, depth 16", None, None, depth=16, mix="mg=1"),
+    Workload("B1", "binary get 32 B, depth 1", None, None, mix="bget=1", beside=("get", "mg"), of_beside=1.15),
+    Workload("B16", "binary get 32 B, depth 16", None, None, depth=16, mix="bget=1", beside=("get", "mg"), of_beside=1.15),
 ]
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
+
+# Of --tls.
+TLS_WORKLOADS = [
+    Workload("T1", "get 100 B, depth 1", None, None, value=100),
+    Workload("T16", "get 100 B, depth 16", None, None, value=100, depth=16),
+    Workload("T5", "get 16 KiB, depth 1", None, None, value=16384, keys=2000),
+]
 
 # Of the best peer's, at the rate of the latency table.
 LATENCY_TARGET = 0.90
