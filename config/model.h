@@ -126,9 +126,11 @@ struct config_limits {
     uint32_t clients;
     uint64_t item_size_bytes;
     uint64_t memory_bytes;
-    uint32_t pipeline; /* requests of one client under way */
-    uint32_t idle_ms;  /* 0: never */
-    uint32_t stall_ms; /* half a request, or replies not taken, without a byte of progress; 0: never */
+    uint32_t pipeline;     /* requests of one client under way */
+    uint32_t idle_ms;      /* 0: never */
+    uint32_t stall_ms;     /* half a request, or replies not taken, without a byte of progress; 0: never */
+    uint32_t handshakes;   /* of TLS with clients, under way at once, of all workers */
+    uint32_t handshake_ms; /* for one of them */
     uint32_t drain_ms;
 };
 

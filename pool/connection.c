@@ -95,6 +95,13 @@ static void greeting_on_failed(struct call *call, const struct call_failure *fai
 
 static const struct call_methods greeting_methods = {greeting_on_reply, greeting_on_failed};
 
+/* What a reply that was not taken is to those whose requests wait behind it. */
+static const char *rejection(const struct call *call)
+{
+    bool is_login = call->methods == &greeting_methods && call->verb == VERB_SET;
+    return is_login ? "a refusal of the pool's login" : "a reply that does not belong to its request";
+}
+
 /* ---- The order of calls ---- */
 
 static void call_enqueue(struct connection *connection, struct call *call)
@@ -326,7 +333,7 @@ static bool deliver(struct connection *connection, const struct call_reply *repl
     struct call *call = connection->first;
     struct upstream *upstream = connection->upstream;
     if (call->methods != NULL && !call->methods->on_reply(call, reply)) {
-        connection_fail(connection, CALL_FAILURE_PROTOCOL, "a reply that does not belong to its request");
+        connection_fail(connection, CALL_FAILURE_PROTOCOL, rejection(call));
         return false;
     }
     if (!reply->final)

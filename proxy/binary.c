@@ -212,6 +212,20 @@ static enum request_step sasl(struct client *client, const struct binary_request
     return REQUEST_STEP_ON;
 }
 
+/*
+ * Whether it is not for a client that has yet to log in. As in memcached, a login and the version are for all, and lengths
+ * that the opcode may not have come after the login.
+ */
+static bool is_before_login(struct client *client, enum binary_parsed parsed, const struct binary_request *binary)
+{
+    if (!client->worker->guarded || parsed == BINARY_PARTIAL || parsed == BINARY_FOREIGN)
+        return false;
+    enum binary_action action = binary_action_of(binary->asked.opcode);
+    bool is_broken = parsed == BINARY_FATAL && binary->status == BINARY_STATUS_UNKNOWN;
+    bool is_for_all = action == BINARY_SASL || action == BINARY_VERSION || is_broken;
+    return !is_for_all && !gate_passes(client);
+}
+
 /* Nobody gets further without a login where one is required. memcached closes too. */
 static enum request_step stop_at_gate(struct client *client, const struct binary_request *binary)
 {
@@ -280,8 +294,7 @@ static enum request_step ready(struct client *client, const struct binary_reques
 static enum request_step take(struct client *client, enum binary_parsed parsed, const struct binary_request *binary,
                               struct binary_asking *asking, size_t *need_out)
 {
-    bool is_whole = parsed == BINARY_READY || parsed == BINARY_REFUSED;
-    if (is_whole && binary->action != BINARY_SASL && client->worker->guarded && !gate_passes(client))
+    if (is_before_login(client, parsed, binary))
         return stop_at_gate(client, binary);
     switch (parsed) {
     case BINARY_READY:

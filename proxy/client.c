@@ -38,6 +38,8 @@ static uint32_t patience_ms(const struct client *client)
 {
     if (client->lingering)
         return CLIENT_LINGER_MS;
+    if (tls_transport_is_opening(&client->transport))
+        return limits(client)->handshake_ms;
     if (is_owing(client))
         return limits(client)->stall_ms;
     return client->first == NULL ? limits(client)->idle_ms : 0;
@@ -67,6 +69,33 @@ static void on_due(struct wheel_timer *timer)
     } else {
         watch(client);
     }
+}
+
+/* ---- Handshakes ---- */
+
+static void handshake_begun(struct client *client)
+{
+    if (tls_transport_is_opening(&client->transport)) {
+        client->shaking = true;
+        client->worker->handshakes++;
+    }
+}
+
+static void handshake_ended(struct client *client)
+{
+    if (client->shaking) {
+        client->shaking = false;
+        client->worker->handshakes--;
+    }
+}
+
+/* From here on the client has the patience that others have. */
+static void handshake_done(struct client *client)
+{
+    handshake_ended(client);
+    client->active_us = loop_now_us(&client->worker->loop);
+    loop_disarm(&client->worker->loop, &client->timer);
+    watch(client);
 }
 
 /* ---- Writing ---- */
@@ -269,6 +298,8 @@ static void client_resume(struct loop_task *task)
 static void client_on_ready(struct transport *transport, unsigned ready)
 {
     struct client *client = list_entry(transport, struct client, transport);
+    if (client->shaking)
+        handshake_done(client);
     if (ready & TRANSPORT_WRITABLE)
         client_dirty(client);
     else
@@ -379,6 +410,7 @@ struct client *client_create(struct worker *worker, struct listener *listener, i
     wheel_timer_init(&client->timer, on_due);
     transport_init(&client->transport, client_on_ready);
     bool open = open_transport(client, fd);
+    handshake_begun(client);
     listener->refs++;
     list_push_back(&worker->clients, &client->node);
     counter_add(&worker->stats.clients, 1);
@@ -397,6 +429,7 @@ void client_destroy(struct client **client)
     *client = NULL;
     struct worker *worker = c->worker;
     transport_close(&c->transport);
+    handshake_ended(c);
     loop_task_cancel(&c->flush);
     loop_task_cancel(&c->resume);
     loop_disarm(&worker->loop, &c->timer);

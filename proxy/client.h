@@ -79,6 +79,7 @@ struct client {
     bool linger;               /* when it is over: let it read our last words before it is closed */
     bool lingering;            /* that is going on */
     bool closing;              /* to be closed at the turn's end */
+    bool shaking;              /* counted in worker->handshakes */
     bool batch_answered;       /* a batch has been answered whole since the last write */
     uint64_t swallow_left;     /* SWALLOW, UPLOAD: bytes of the data block still to come */
     struct exchange *upload;   /* UPLOAD */

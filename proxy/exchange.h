@@ -154,6 +154,9 @@ struct long_get *long_get_begin(const struct request *request);
 void long_get_end(struct client *client, struct long_get **long_get);
 /* Something was wrong: the line is answered in place of END. The first one counts. */
 void long_get_fail(struct long_get *long_get, struct slice line);
+/* The same, before any error; and the keys that are still to come are not asked for. */
+void long_get_forbid(struct long_get *long_get, struct slice line);
+bool long_get_is_forbidden(const struct long_get *long_get);
 struct long_get *long_get_ref(struct long_get *long_get);
 void long_get_unref(struct long_get **long_get);
 /* The request that stands for the whole line, for request_parse_more_keys. */

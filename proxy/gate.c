@@ -15,6 +15,7 @@
 #include "proxy/exchange.h"
 #include "tls/password_check.h"
 #include "tls/transport.h"
+#include "wire/credentials.h"
 #include "wire/token.h"
 
 #include <openssl/crypto.h>
@@ -22,16 +23,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* memcached closes on a line without an end of more than that. */
-#define LOGIN_LINE_MAX 2048
-#define LOGIN_BYTES_MAX (USERS_NAME_MAX + USERS_PASSWORD_MAX + 64)
-
 struct login {
     struct client *client;
     struct password_job *job; /* with the checker; NULL: the answer is put off */
     struct wheel_timer delay;
     bool is_binary;
     struct binary_asked asked; /* the answer is to it, if so */
+    bool silent;               /* noreply */
 };
 
 static const struct snapshot *current(const struct client *client)
@@ -64,13 +62,13 @@ static void forget_user(struct client *client)
 {
     free(client->gate.user);
     client->gate.user = NULL;
+    client->gate.by_password = false;
     client->gate.view = NULL;
 }
 
-/* By what the connection itself tells. */
+/* By what the connection itself tells. Of a listener that has gone, what it told before holds. */
 static void ask_connection(struct client *client)
 {
-    client->gate.asked = true;
     struct slice name = tls_transport_peer_name(&client->transport);
     if (name.len > 0) {
         set_user(client, name, false);
@@ -85,23 +83,27 @@ static void ask_connection(struct client *client)
     const char *user = snapshot_peer_user(current(client), listener->index, peer.uid);
     if (user != NULL)
         set_user(client, slice_make(user, strlen(user)), false);
+    else
+        forget_user(client);
 }
 
-/* What is known is brought up to the snapshot in force: a user that is no more is nobody. */
+static struct slice user_name(const struct gate *gate)
+{
+    return slice_make(gate->user, gate->user != NULL ? strlen(gate->user) : 0);
+}
+
+/* What is known is brought up to the snapshot in force: a user that is no more is who the connection says. */
 static void refresh(struct client *client)
 {
     struct gate *gate = &client->gate;
     const struct snapshot *snapshot = current(client);
-    if (!gate->asked)
-        ask_connection(client);
     if (gate->view != NULL && gate->generation == snapshot->generation)
         return;
-    struct slice name = slice_make(gate->user, gate->user != NULL ? strlen(gate->user) : 0);
-    if (gate->by_password && name.len > 0 && (snapshot->users == NULL || users_find(snapshot->users, name) == NULL)) {
+    if (gate->by_password && (snapshot->users == NULL || users_find(snapshot->users, user_name(gate)) == NULL))
         forget_user(client);
-        name = slice_make(NULL, 0);
-    }
-    gate->view = access_for_user(snapshot->access, name);
+    if (!gate->by_password)
+        ask_connection(client);
+    gate->view = access_for_user(snapshot->access, user_name(gate));
     gate->generation = snapshot->generation;
 }
 
@@ -155,7 +157,9 @@ bool gate_allows_key(struct client *client, enum verb verb, struct slice key)
 
 bool gate_allows(struct client *client, const struct request *request)
 {
-    refresh(client);
+    /* In the middle of a long line, a reload may have taken its user away. */
+    if (!gate_passes(client))
+        return false;
     const struct access_view *view = client->gate.view;
     size_t listener = listener_index(client);
     if (verb_is_retrieval(request->verb))
@@ -193,12 +197,12 @@ static const struct verdict is_busy = {"SERVER_ERROR too many logins wait; try a
                                        TEXT("too many logins wait; try again")};
 static const struct verdict is_short = {"SERVER_ERROR out of memory\r\n", BINARY_STATUS_NO_MEMORY, TEXT("")};
 
-/* asked: NULL in the text protocol. */
-static void tell(struct client *client, const struct binary_asked *asked, const struct verdict *verdict)
+/* asked: NULL in the text protocol. silent: noreply. */
+static void tell(struct client *client, const struct binary_asked *asked, bool silent, const struct verdict *verdict)
 {
     char buffer[BINARY_REPLY_MAX];
     if (asked == NULL)
-        answer(client, verdict->line);
+        answer(client, silent ? "" : verdict->line);
     else
         exchange_answer_bytes(client,
                               slice_make(buffer, binary_reply_status(asked, verdict->status, verdict->text, buffer)));
@@ -208,7 +212,7 @@ static void login_over(struct login *login, const struct verdict *verdict)
 {
     struct client *client = login->client;
     client->gate.login = NULL;
-    tell(client, login->is_binary ? &login->asked : NULL, verdict);
+    tell(client, login->is_binary ? &login->asked : NULL, login->silent, verdict);
     free(login);
     client_unpause(client, CLIENT_PAUSE_LOGIN);
 }
@@ -254,14 +258,14 @@ static void on_checked(struct password_job *job)
     password_job_destroy(&job);
 }
 
-/* Name and password are on their way to be checked, or the answer says why not. asked: NULL in the text protocol. */
-static void login_start(struct client *client, const struct binary_asked *asked, struct slice name,
+/* Name and password are on their way to be checked, or the answer says why not. asked, silent: see tell. */
+static void login_start(struct client *client, const struct binary_asked *asked, bool silent, struct slice name,
                         struct slice password)
 {
     struct worker *worker = client->worker;
     struct users *users = current(client)->users;
     if (users == NULL) {
-        tell(client, asked, &is_wrong);
+        tell(client, asked, silent, &is_wrong);
         return;
     }
     struct login *login = calloc(1, sizeof *login);
@@ -269,10 +273,11 @@ static void login_start(struct client *client, const struct binary_asked *asked,
         login != NULL ? password_job_create(users, name, password, &worker->mailbox, on_checked, login) : NULL;
     if (job == NULL) {
         free(login);
-        tell(client, asked, &is_short);
+        tell(client, asked, silent, &is_short);
         return;
     }
     login->client = client;
+    login->silent = silent;
     login->job = job;
     login->is_binary = asked != NULL;
     if (asked != NULL)
@@ -301,25 +306,16 @@ static struct slice part_before_nul(struct slice *text)
 void gate_take_sasl_plain(struct client *client, const struct binary_asked *asked, struct slice message)
 {
     struct slice rest = message;
-    (void)part_before_nul(&rest); /* whom to act for: nobody but the user itself */
+    struct slice acts_for = part_before_nul(&rest); /* nobody but the user itself */
     struct slice name = part_before_nul(&rest);
-    if (name.len == 0 || rest.len == 0)
-        tell(client, asked, &is_wrong);
+    /* As in memcached, an attempt ends the login before it. */
+    if (client->gate.by_password)
+        forget_user(client);
+    if (name.len == 0 || rest.len == 0 || (acts_for.len > 0 && !slice_equal(acts_for, name)))
+        tell(client, asked, false, &is_wrong);
     else
-        login_start(client, asked, name, rest);
+        login_start(client, asked, false, name, rest);
     OPENSSL_cleanse((char *)(uintptr_t)message.data, message.len);
-}
-
-/* A data block "USER PASSWORD", its CRLF included. */
-static void login_with(struct client *client, struct slice body)
-{
-    struct slice text = slice_make(body.data, body.len - 2), name, password;
-    if (memcmp(body.data + body.len - 2, "\r\n", 2) != 0)
-        answer(client, "CLIENT_ERROR bad command line termination\r\n");
-    else if (!token_next(&text, &name) || !token_next(&text, &password))
-        answer(client, "CLIENT_ERROR bad authentication token format\r\n");
-    else
-        login_start(client, NULL, name, password);
 }
 
 bool gate_is_login(const struct client *client, const struct request *request)
@@ -328,65 +324,44 @@ bool gate_is_login(const struct client *client, const struct request *request)
            slice_equal(request->key, SLICE_OF(GATE_LOGIN_KEY));
 }
 
-void gate_take_login(struct client *client, struct slice body)
+void gate_take_login(struct client *client, struct slice body, bool silent)
 {
-    login_with(client, body);
+    struct slice name, password;
+    struct slice error = credentials_split(body, &name, &password);
+    if (error.len == 0)
+        login_start(client, NULL, silent, name, password);
+    else
+        exchange_answer(client, silent ? slice_make(NULL, 0) : error);
     OPENSSL_cleanse((char *)(uintptr_t)body.data, body.len);
-}
-
-/* "set KEY FLAGS EXPTIME BYTES": false: it is something else. */
-static bool parse_login_line(struct slice line, uint32_t *bytes_out)
-{
-    struct slice tokens[5];
-    for (size_t i = 0; i < 5; i++) {
-        if (!token_next(&line, &tokens[i]))
-            return false;
-    }
-    uint32_t bytes = 0;
-    if (!slice_equal(tokens[0], SLICE_OF("set")) || tokens[4].len > 7)
-        return false;
-    for (size_t i = 0; i < tokens[4].len; i++) {
-        if (tokens[4].data[i] < '0' || tokens[4].data[i] > '9')
-            return false;
-        bytes = bytes * 10 + (uint32_t)(tokens[4].data[i] - '0');
-    }
-    *bytes_out = bytes;
-    return true;
 }
 
 enum request_step gate_step(struct client *client, size_t *need_out)
 {
     struct input *in = &client->in;
-    const char *data = input_data(in);
-    size_t here = input_bytes(in);
-    const char *end = memchr(data, '\n', here);
+    struct credentials credentials;
+    enum credentials_status status =
+        credentials_parse(input_data(in), input_bytes(in), GATE_LOGIN_BYTES_MAX, &credentials);
     *need_out = 0;
-    if (end == NULL && here <= LOGIN_LINE_MAX)
+    switch (status) {
+    case CREDENTIALS_READY:
+        gate_take_login(client, credentials.body, false);
+        input_consume(in, credentials.total_bytes);
+        break;
+    case CREDENTIALS_PARTIAL:
+        *need_out = credentials.total_bytes;
         return REQUEST_STEP_WAIT;
-    if (end == NULL) {
-        client_close_soon(client);
-        return REQUEST_STEP_WAIT;
-    }
-    size_t line_bytes = (size_t)(end - data) + 1;
-    size_t line_len = line_bytes - (line_bytes > 1 && end[-1] == '\r' ? 2 : 1);
-    uint32_t bytes;
-    if (!parse_login_line(slice_make(data, line_len), &bytes)) {
-        input_consume(in, line_bytes);
+    case CREDENTIALS_OTHER:
         answer(client, "CLIENT_ERROR unauthenticated\r\n");
-        return REQUEST_STEP_ON;
-    }
-    if (bytes > LOGIN_BYTES_MAX) {
+        input_consume(in, credentials.line_bytes);
+        break;
+    case CREDENTIALS_LARGE:
         answer(client, "CLIENT_ERROR authentication failure\r\n");
         client_end_lingering(client);
-        return REQUEST_STEP_ON;
+        break;
+    case CREDENTIALS_ENDLESS:
+        client_end_lingering(client);
+        break;
     }
-    size_t total = line_bytes + bytes + 2;
-    if (here < total) {
-        *need_out = total;
-        return REQUEST_STEP_WAIT;
-    }
-    gate_take_login(client, slice_make(data + line_bytes, bytes + 2));
-    input_consume(in, total);
     return REQUEST_STEP_ON;
 }
 

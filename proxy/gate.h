@@ -8,7 +8,8 @@
  * set of the key GATE_LOGIN_KEY; every other command stands for itself. Passwords are checked off the loop (tls/password_check.h);
  * meanwhile the client is not read, so that one client has one check under way.
  *
- * Nothing of this is asked while worker->guarded is not set: the configuration has neither rules nor logins.
+ * Nothing of this is asked while worker->guarded is not set: no configuration has had rules or logins so far. It stays set: clients
+ * of a listener that has gone may still have to log in.
  */
 #ifndef RINGSIDE_PROXY_GATE_H
 #define RINGSIDE_PROXY_GATE_H
@@ -16,6 +17,7 @@
 #include "base/slice.h"
 #include "proxy/requests.h"
 #include "tls/access.h"
+#include "tls/users.h"
 #include "wire/binary.h"
 #include "wire/request.h"
 
@@ -28,11 +30,12 @@ struct login;
 struct snapshot;
 
 #define GATE_LOGIN_KEY "ringside:login"
+/* No login's data block is longer. */
+#define GATE_LOGIN_BYTES_MAX (USERS_NAME_MAX + USERS_PASSWORD_MAX + 64)
 
 /* What is known of a client. All zero: nothing yet, and it is nobody. */
 struct gate {
     char *user; /* malloc'ed; NULL: nobody */
-    bool asked; /* certificate and uid have been looked at */
     bool by_password;
     const struct access_view *view; /* of the snapshot of that generation */
     uint64_t generation;
@@ -52,13 +55,14 @@ bool gate_allows(struct client *client, const struct request *request);
 bool gate_allows_key(struct client *client, enum verb verb, struct slice key);
 /* Whether this is the login of a client that gate_passes has let in: see GATE_LOGIN_KEY. */
 bool gate_is_login(const struct client *client, const struct request *request);
-/* Takes its data block, CRLF included, and wipes it where it lies. */
-void gate_take_login(struct client *client, struct slice body);
+/* Takes its data block, CRLF included, and wipes it where it lies. silent: the client wants no answer. */
+void gate_take_login(struct client *client, struct slice body, bool silent);
 
 /* Whether clients of the binary protocol may log in here, by SASL. */
 bool gate_takes_sasl(const struct client *client);
 /*
- * SASL PLAIN: [AUTHORIZE] NUL USER NUL PASSWORD. The answer comes in binary, to the request `asked`. The message is wiped where it lies.
+ * SASL PLAIN: [AUTHORIZE] NUL USER NUL PASSWORD, where AUTHORIZE is nothing or USER. The answer comes in binary, to the request
+ * `asked`. The message is wiped where it lies. A wrong one leaves the client without the login that it had.
  */
 void gate_take_sasl_plain(struct client *client, const struct binary_asked *asked, struct slice message);
 

@@ -49,6 +49,13 @@ static void set_options(const struct listener *listener, int fd)
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
 }
 
+/* Whether the worker's share of limits.handshakes has room for one more. */
+static bool may_shake(const struct worker *worker)
+{
+    uint32_t share = worker->current->snapshot->config->limits.handshakes / worker->fleet->count;
+    return worker->handshakes < (share > 0 ? share : 1);
+}
+
 static void take(struct listener *listener, int fd)
 {
     struct worker *worker = listener->worker;
@@ -57,6 +64,12 @@ static void take(struct listener *listener, int fd)
     if (atomic_fetch_add_explicit(&fleet->clients, 1, memory_order_relaxed) >= limit) {
         atomic_fetch_sub_explicit(&fleet->clients, 1, memory_order_relaxed);
         refuse(listener, fd);
+        return;
+    }
+    if (listener->tls != NULL && !may_shake(worker)) {
+        atomic_fetch_sub_explicit(&fleet->clients, 1, memory_order_relaxed);
+        counter_add(&worker->stats.handshakes_refused, 1);
+        close(fd);
         return;
     }
     set_options(listener, fd);

@@ -17,6 +17,7 @@ struct long_get {
     uint32_t refs; /* the client while it reads the line, the parts, and the end */
     char *prefix;
     char *error; /* the first one, a line; NULL: none */
+    bool forbidden;
 };
 
 struct long_get *long_get_begin(const struct request *request)
@@ -62,6 +63,18 @@ void long_get_fail(struct long_get *long_get, struct slice line)
 {
     if (long_get->error == NULL)
         long_get->error = slice_copy(line);
+}
+
+void long_get_forbid(struct long_get *long_get, struct slice line)
+{
+    long_get->forbidden = true;
+    free(long_get->error);
+    long_get->error = slice_copy(line);
+}
+
+bool long_get_is_forbidden(const struct long_get *long_get)
+{
+    return long_get->forbidden;
 }
 
 static void end_on_first(struct exchange *exchange)

@@ -60,11 +60,11 @@ static void refuse(struct client *client, const struct request *request, struct 
 static void take_keys(struct client *client, const struct request *request, struct long_get *long_get)
 {
     counter_add(&client->worker->stats.keys, request->key_count);
-    if (request->key_count == 0)
+    if (request->key_count == 0 || long_get_is_forbidden(long_get))
         return;
     if (client->worker->guarded && !gate_allows(client, request)) {
         counter_add(&client->worker->stats.requests_forbidden, 1);
-        long_get_fail(long_get, SLICE_OF("CLIENT_ERROR access denied\r\n"));
+        long_get_forbid(long_get, SLICE_OF("CLIENT_ERROR access denied\r\n"));
     } else if (!multiget_start(client, request, input_block(&client->in), long_get)) {
         long_get_fail(long_get, SLICE_OF("SERVER_ERROR out of memory\r\n"));
     }
@@ -199,6 +199,24 @@ static bool is_forbidden(struct client *client, const struct request *request, u
     return true;
 }
 
+/* Whether it is denied or forbidden; if so that is answered. */
+static bool is_barred(struct client *client, const struct request *request, uint64_t bytes)
+{
+    if (!is_denied(client, request->verb))
+        return is_forbidden(client, request, bytes);
+    deny(client, request, bytes);
+    return true;
+}
+
+/* A login that is too long to be one must not go where large values go. */
+static bool is_endless_login(struct client *client, const struct request *request, uint64_t bytes)
+{
+    if (request->value_bytes <= GATE_LOGIN_BYTES_MAX)
+        return false;
+    refuse(client, request, SLICE_OF("CLIENT_ERROR authentication failure\r\n"), bytes);
+    return true;
+}
+
 static void start_retrieval(struct client *client, const struct request *request, struct slice bytes)
 {
     struct block *block = input_block(&client->in);
@@ -249,12 +267,8 @@ static enum request_step command_ready(struct client *client, const struct reque
     struct input *in = &client->in;
     uint64_t total = request->line_bytes + (request->has_value ? request->value_bytes + 2 : 0);
     struct worker_stats *stats = &client->worker->stats;
-    if (is_denied(client, request->verb)) {
-        deny(client, request, total);
-        return REQUEST_STEP_ON;
-    }
     bool is_login = client->worker->guarded && gate_is_login(client, request);
-    if (!is_login && is_forbidden(client, request, total))
+    if (is_login ? is_endless_login(client, request, total) : is_barred(client, request, total))
         return REQUEST_STEP_ON;
     if (block_pool_is_short(&client->worker->memory.blocks) && request->verb != VERB_QUIT) {
         counter_add(&stats->requests_shed, 1);
@@ -275,7 +289,8 @@ static enum request_step command_ready(struct client *client, const struct reque
         return REQUEST_STEP_ON;
     }
     if (is_login)
-        gate_take_login(client, slice_make(bytes.data + request->line_bytes, bytes.len - request->line_bytes));
+        gate_take_login(client, slice_make(bytes.data + request->line_bytes, bytes.len - request->line_bytes),
+                        request->noreply);
     else
         dispatch(client, request, bytes);
     input_consume(in, (size_t)total);
@@ -312,10 +327,6 @@ static enum request_step step_line(struct client *client, size_t *need_out)
     case REQUEST_KEYS:
         if (is_denied(client, request.verb)) {
             deny(client, &request, request.line_bytes);
-            client_end_lingering(client);
-            return REQUEST_STEP_ON;
-        }
-        if (is_forbidden(client, &request, request.line_bytes)) {
             client_end_lingering(client);
             return REQUEST_STEP_ON;
         }

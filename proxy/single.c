@@ -338,8 +338,11 @@ void single_remove(struct client *client, const struct request *refused)
         exchange_refuse(client, SLICE_OF("SERVER_ERROR out of memory\r\n"));
         return;
     }
-    int len = snprintf(text, capacity, refused->key_encoded ? "md %.*s b\r\n" : "delete %.*s\r\n",
-                       (int)refused->key.len, refused->key.data);
+    /* See request_print: the old form with a time of 0 is understood by all. */
+    bool is_misread = slice_equal(refused->key, SLICE_OF("noreply"));
+    const char *end = refused->key_encoded ? " b" : is_misread ? " 0" : "";
+    int len = snprintf(text, capacity, "%s %.*s%s\r\n", refused->key_encoded ? "md" : "delete", (int)refused->key.len,
+                       refused->key.data, end);
     single->request = slice_make(text, (size_t)len);
     single->key = slice_make((const char *)memchr(text, ' ', (size_t)len) + 1, refused->key.len);
     exchange->instead = refused->error;

@@ -156,7 +156,8 @@ static void deliver_snapshot(struct mail *mail)
     worker->current = content->pin;
     uint64_t memory = content->pin->snapshot->config->limits.memory_bytes / worker->fleet->count;
     worker->memory.blocks.limit_bytes = memory > MEMORY_MIN ? (size_t)memory : MEMORY_MIN;
-    worker->guarded = gate_guards(content->pin->snapshot);
+    /* Once set it stays: who has to log in may be connected by a listener that this configuration no longer has. */
+    worker->guarded |= gate_guards(content->pin->snapshot);
     configure_listeners(worker);
     free(content);
     if (old != NULL)

@@ -27,6 +27,7 @@
     X(clients, "client connections open now")                                                                 \
     X(clients_accepted, "client connections accepted")                                                        \
     X(clients_refused, "client connections refused: limits.clients")                                          \
+    X(handshakes_refused, "client connections closed: limits.handshakes")                                     \
     X(clients_idle_closed, "client connections closed: limits.idle")                                          \
     X(clients_stalled_closed, "client connections closed: half a request, or replies not read, for too long") \
     X(clients_memory_closed, "client connections closed: too much memory for replies not read")               \
@@ -108,7 +109,8 @@ struct worker {
     struct list routed;   /* requests that take more than one call; they may outlive their clients */
     uint64_t next_mark;   /* for upstream->mark */
     uint32_t next_client; /* numbers clients, to spread them over lanes */
-    bool guarded;         /* some clients may not do everything: proxy/gate.h */
+    bool guarded;         /* some clients may not do everything, or might not once: proxy/gate.h */
+    uint32_t handshakes;  /* of TLS, under way with clients */
     bool draining;
     bool drained;
     bool stopped;

@@ -237,7 +237,8 @@ static void opened(struct transport *transport)
     if (transport_arm(transport, wanted) != 0)
         fail_errno(stream, ENOMEM);
     bool failed = stream->state == STREAM_FAILED;
-    transport->buffered = failed || SSL_has_pending(stream->ssl);
+    /* Who was accepted is told that it is open, though nothing may be there to be read. */
+    transport->buffered = failed || SSL_is_server(stream->ssl) || SSL_has_pending(stream->ssl);
     transport_nudge(transport);
     if (wanted & TRANSPORT_WRITABLE)
         transport->on_ready(transport, TRANSPORT_WRITABLE);

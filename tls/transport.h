@@ -4,6 +4,7 @@
  * - on_ready is not called before the handshake is done; then the transport is writable, and transport_connect_result gives 0.
  *   If the handshake fails, on_ready is called with what is wanted (or at once with TRANSPORT_READABLE), transport_connect_result
  *   gives an errno value, a read gives TRANSPORT_ERROR, and transport_problem says why.
+ * - An accepted transport becomes readable when the handshake is done, once, also where nothing is there to be read.
  * - A peer that ends without close_notify is TRANSPORT_ERROR with errno ECONNRESET: what came may be cut.
  * - Bytes that were decrypted and not yet read make the transport readable again in the next turn.
  * - A write may encrypt more than it reports: it is to be called again with the same bytes, as the contract demands anyhow.

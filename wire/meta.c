@@ -209,7 +209,7 @@ static enum request_status parse_flagged(const struct parse_line *line, const st
     return REQUEST_READY;
 }
 
-/* me takes flags other than b, and passes over them. */
+/* me takes flags other than b, and passes over them: they are not sent on, lest a server find a `b` where this has not. */
 static enum request_status parse_debug(const struct parse_line *line, const struct tokens *tokens,
                                        struct request *request)
 {
@@ -222,7 +222,7 @@ static enum request_status parse_debug(const struct parse_line *line, const stru
     request->key = tokens->at[1];
     request->key_count = 1;
     request->repeatable = true;
-    request->verbatim = line->exact && tokens->single_spaced && tokens->count < TOKENS_MAX;
+    request->verbatim = line->exact && tokens->single_spaced && tokens->count == (request->key_encoded ? 3 : 2);
     return REQUEST_READY;
 }
 

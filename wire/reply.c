@@ -108,7 +108,7 @@ static bool take_space(const char **at, const char *end)
 static bool take_length(const char **at, const char *end, struct reply_unit *unit)
 {
     uint64_t length;
-    if (!take_u64(at, end, &length) || length > UINT64_MAX - 2)
+    if (!take_u64(at, end, &length) || length > REPLY_VALUE_MAX)
         return false;
     unit->body_bytes = length + 2;
     return true;

@@ -17,6 +17,13 @@
 /* The longest line that a lawful server sends, its CRLF included. */
 #define REPLY_LINE_MAX 4096
 
+/*
+ * The longest value that a lawful server sends: memcached counts an item's bytes, its CRLF included, in an int. A binary
+ * client's reply has 32 bits for it and the key together: a longer one would be told wrongly, and bytes of the value taken
+ * for further replies.
+ */
+#define REPLY_VALUE_MAX ((uint64_t)INT32_MAX - 2)
+
 enum reply_status {
     REPLY_UNIT,    /* *unit_out is filled in; its data block need not be in the buffer yet */
     REPLY_PARTIAL, /* the unit's first line is not whole yet */

@@ -174,6 +174,8 @@ static uint32_t printed_tokens(const struct request *request)
     case VERB_DECR:
     case VERB_TOUCH:
         return 3;
+    case VERB_ME:
+        return request->key_encoded ? 3 : 2;
     case VERB_DELETE:
     case VERB_VERBOSITY:
         return 2;

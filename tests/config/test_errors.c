@@ -28,7 +28,7 @@ static const struct {
      "`connections`, `connect_timeout`, `timeout`, `health`, `on_down`, `on_error`, `on_return`, `tls`, `auth`\n"
      "5:10: unknown key `client`; did you mean `clients`?\n"
      "5:21: unknown key `speed`; the keys of `limits` are `clients`, `item_size`, `memory`, `pipeline`, `idle`, "
-     "`stall`, `drain`\n"
+     "`stall`, `handshakes`, `handshake`, `drain`\n"
      "6:7: unknown key `lvl`; the keys of `log` are `level`, `format`\n"
      "6:18: unknown key `levels`; did you mean `level`?\n"},
     {"unknown keys of servers and listeners",
@@ -155,7 +155,8 @@ static const struct {
      "8:64: `panic`: `half` does not start with a number; write a share from `0%` to `100%`\n"},
     {"numbers out of range",
      "workers: 0\n"
-     "limits: {clients: 0, item_size: 1023B, memory: 15MiB, pipeline: 65537, idle: 169h, stall: 169h, drain: 61m}\n"
+     "limits: {clients: 0, item_size: 1023B, memory: 15MiB, pipeline: 65537, idle: 169h, stall: 169h, drain: 61m,\n"
+     "  handshakes: 0, handshake: 99ms}\n"
      "pools:\n"
      "  main:\n"
      "    servers: [{address: a, weight: 0}, {address: b, weight: 1000001}]\n"
@@ -171,15 +172,17 @@ static const struct {
      "2:78: `idle`: `169h` is out of range; write a duration from 0s to 168h\n"
      "2:91: `stall`: `169h` is out of range; write a duration from 0s to 168h\n"
      "2:104: `drain`: `61m` is out of range; write a duration from 0s to 1h\n"
-     "5:36: `weight`: `0` is out of range; write a number from 1 to 1000000\n"
-     "5:61: `weight`: `1000001` is out of range; write a number from 1 to 1000000\n"
-     "6:18: `connections`: `0` is out of range; write a number from 1 to 64\n"
-     "7:22: `connect_timeout`: `0s` is out of range; write a duration from 1ms to 1h\n"
-     "8:14: `timeout`: `2h` is out of range; write a duration from 1ms to 1h\n"
-     "9:24: `failures`: `0` is out of range; write a number from 1 to 1000000\n"
-     "9:34: `probe`: `9ms` is out of range; write a duration from 10ms to 1h\n"
-     "9:50: `probe_max`: `25h` is out of range; write a duration from 10ms to 24h\n"
-     "9:62: `panic`: `101%` is more than the whole; write a share from `0%` to `100%`\n"},
+     "3:15: `handshakes`: `0` is out of range; write a number from 1 to 1000000\n"
+     "3:29: `handshake`: `99ms` is out of range; write a duration from 100ms to 1h\n"
+     "6:36: `weight`: `0` is out of range; write a number from 1 to 1000000\n"
+     "6:61: `weight`: `1000001` is out of range; write a number from 1 to 1000000\n"
+     "7:18: `connections`: `0` is out of range; write a number from 1 to 64\n"
+     "8:22: `connect_timeout`: `0s` is out of range; write a duration from 1ms to 1h\n"
+     "9:14: `timeout`: `2h` is out of range; write a duration from 1ms to 1h\n"
+     "10:24: `failures`: `0` is out of range; write a number from 1 to 1000000\n"
+     "10:34: `probe`: `9ms` is out of range; write a duration from 10ms to 1h\n"
+     "10:50: `probe_max`: `25h` is out of range; write a duration from 10ms to 24h\n"
+     "10:62: `panic`: `101%` is more than the whole; write a share from `0%` to `100%`\n"},
     {"numbers too large to count",
      "workers: 257\n"
      "limits: {clients: 18446744073709551616, item_size: 129MiB, memory: 99999999999999999999GiB, idle: "

@@ -48,6 +48,8 @@ static void expect_default_top(const struct config *config)
     ck_assert_uint_eq(config->limits.pipeline, 1024);
     ck_assert_uint_eq(config->limits.idle_ms, 0);
     ck_assert_uint_eq(config->limits.stall_ms, 60000);
+    ck_assert_uint_eq(config->limits.handshakes, 1000);
+    ck_assert_uint_eq(config->limits.handshake_ms, 10000);
     ck_assert_uint_eq(config->limits.drain_ms, 10000);
     ck_assert_int_eq(config->log_level, LOG_LEVEL_INFO);
     ck_assert_int_eq(config->log_format, CONFIG_LOG_TEXT);
@@ -89,7 +91,8 @@ static const char full[] =
     "  - address: unix:ring.sock\n"
     "    mode: 0660\n"
     "    deny: [flush_all, mn]\n"
-    "limits: {clients: 5, item_size: 128MiB, memory: 128MiB, pipeline: 7, idle: 2m, stall: 2s, drain: 0s}\n"
+    "limits: {clients: 5, item_size: 128MiB, memory: 128MiB, pipeline: 7, idle: 2m, stall: 2s, handshakes: 9, "
+    "handshake: 5s, drain: 0s}\n"
     "log: {level: debug, format: json}\n"
     "pools:\n"
     "  main:\n"
@@ -155,6 +158,8 @@ START_TEST(every_setting_arrives)
     ck_assert_uint_eq(config->limits.pipeline, 7);
     ck_assert_uint_eq(config->limits.idle_ms, 120000);
     ck_assert_uint_eq(config->limits.stall_ms, 2000);
+    ck_assert_uint_eq(config->limits.handshakes, 9);
+    ck_assert_uint_eq(config->limits.handshake_ms, 5000);
     ck_assert_uint_eq(config->limits.drain_ms, 0);
     ck_assert_int_eq(config->log_level, LOG_LEVEL_DEBUG);
     ck_assert_int_eq(config->log_format, CONFIG_LOG_JSON);

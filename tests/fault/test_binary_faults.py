@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from binary import BinaryWire, packet, store
-from fakeserver import FakeServer, cut, held, mute
+from binary import OPCODES, BinaryWire, count, packet, store
+from fakeserver import FakeServer, answer, cut, held, mute
 from faults import NEVER_DOWN, ONE_WORKER, QUICK, fakes_of, wait_up
 
 pytestmark = pytest.mark.sanitize
@@ -114,6 +114,66 @@ def test_a_slow_server_and_quiet_gets(lab):
         assert not go.is_set()
         go.set()
         assert [reply.key for reply in wire.run_pieces([])] == mixed
+
+
+@pytest.mark.parametrize("length", [(1 << 32) + 24, (1 << 32) - 4, (1 << 32) - 5, 1 << 31, (1 << 64) - 3, (1 << 64) - 1])
+def test_a_server_whose_value_does_not_fit_a_reply(lab, length):
+    """
+    A reply has 32 bits for its length. What follows must never be read as replies, for those of other servers stand on
+    the same connection.
+    """
+    fakes = fakes_of(lab, 1)
+    ringside = lab.ringside(ONE_WORKER, servers=fakes, on_down="hold", health=NEVER_DOWN)
+    forged = b"\x81\x0d\0\1\4\0\0\0\0\0\0\7evil" + b"\0" * 12 + b"Kno"
+    with BinaryWire(ringside) as wire:
+        for op in ("getk", "getkq", "incr"):
+            fakes[0].misbehave(answer(b"VA %d f0 c1\r\n" % length + forged * 100), verbs="mg ma")
+            expect_failure(wire.one(count(op, b"k") if op == "incr" else packet(op, b"k")), fakes[0], OPCODES[op])
+            fakes[0].behave()
+            wire.in_step()
+
+
+def test_the_old_value_under_a_key_that_is_a_word(lab):
+    """memcached 1.6.40 and later take `delete noreply` for a delete without a reply."""
+    fakes = fakes_of(lab, 1)
+    ringside = lab.ringside(ONE_WORKER, servers=fakes)
+    with BinaryWire(ringside) as wire:
+        assert wire.one(store("set", b"noreply", b"x" * ((1 << 20) + 1))).status == 3
+        wire.in_step()
+    assert [command.line for command in fakes[0].commands if command.verb == b"delete"] == [b"delete noreply 0"]
+
+
+@pytest.mark.parametrize("at", [24, 30, 33, 3000, 70000, 299999])
+def test_a_client_that_leaves_in_the_middle_of_its_value(lab, at):
+    """Nothing of it is stored, and nobody else notices."""
+    fakes = fakes_of(lab, 1)
+    ringside = lab.ringside(ONE_WORKER, servers=fakes)
+    with BinaryWire(ringside) as other:
+        assert other.one(store("set", b"k", b"old")).status == 0
+        for leave in (BinaryWire.reset, BinaryWire.close):
+            wire = BinaryWire(ringside)
+            wire.send(packet("get", b"k") + store("set", b"k", b"x" * 300000)[:at])
+            wire.read_exactly(24 + 4 + 3)
+            leave(wire)
+            ringside.wait_clients(1)
+            assert other.one(packet("get", b"k")).value == b"old"
+        other.in_step()
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_reply(lab):
+    """The rest of the value is drained, and reaches nobody."""
+    fakes = fakes_of(lab, 1)
+    ringside = lab.ringside(ONE_WORKER, servers=fakes)
+    with BinaryWire(ringside) as other:
+        assert other.one(store("set", b"large", b"y" * 900000)).status == 0
+        for leave in (BinaryWire.reset, BinaryWire.close):
+            for _ in range(5):
+                wire = BinaryWire(ringside)
+                wire.send(packet("getk", b"large") * 8)
+                wire.read_exactly(1000)
+                leave(wire)
+                assert other.one(packet("getk", b"small")).status == 1
+        other.in_step()
 
 
 def test_no_answer_in_time(lab):

@@ -17,16 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import DEADLINE_S, ROOT, split_address
+from harness import DEADLINE_S, ROOT, run_ringside, split_address
 
 CLIENTS = Path(__file__).resolve().parent / "clients"
 NODE_MODULES = os.environ.get("NODE_PATH") or str(ROOT / "build" / "test" / "node" / "node_modules")
 SPYMEMCACHED = "/usr/share/java/spymemcached.jar"
 GOCODE = "/usr/share/gocode"
-
-# Whether Ringside speaks the binary protocol to its clients. Without it, the binary programs are proven against
-# memcached alone.
-BINARY_THROUGH_RINGSIDE = True
 
 # What every program asks, of a server that was empty.
 CHECKS = {
@@ -81,14 +77,14 @@ def gomemcache(directory):
                  GO111MODULE="off", GOFLAGS="", GOTOOLCHAIN="local", GOCACHE=str(directory / "go-cache"))
 
 
-def spymemcached(directory):
+def spymemcached(directory, source="SpyClient.java"):
     need("javac", "default-jdk-headless")
     need(SPYMEMCACHED, "libspymemcached-java")
-    return build(["javac", "-cp", SPYMEMCACHED, "-d", str(directory), str(CLIENTS / "SpyClient.java")],
-                 ["java", "-cp", "%s:%s" % (SPYMEMCACHED, directory), "SpyClient"])
+    return build(["javac", "-cp", SPYMEMCACHED, "-d", str(directory), str(CLIENTS / source)],
+                 ["java", "-cp", "%s:%s" % (SPYMEMCACHED, directory), Path(source).stem])
 
 
-def node(name):
+def node(name, program=None):
     need("node", "nodejs")
     environment = {**os.environ, "NODE_PATH": NODE_MODULES}
     found = subprocess.run(["node", "-e", "require('%s')" % name], stdout=subprocess.DEVNULL,
@@ -96,7 +92,7 @@ def node(name):
     if found.returncode != 0:
         pytest.skip("the npm package %s is not in %s: tests/run installs it, where there is an npm and a registry" %
                     (name, NODE_MODULES))
-    return ["env", "NODE_PATH=" + NODE_MODULES, "node", str(CLIENTS / "node" / (name + "_client.js"))]
+    return ["env", "NODE_PATH=" + NODE_MODULES, "node", str(CLIENTS / "node" / (program or name + "_client.js"))]
 
 
 def script(interpreter, package, name):
@@ -136,6 +132,17 @@ BINARY = {
     "spymemcached": (spymemcached, {"noreply"}),
     "dalli": (lambda _: script("ruby", "ruby", "dalli_client.rb"), set()),
     "memjs": (lambda _: node("memjs"), {"multi", "prepend", "cas", "gat", "noreply", "version"}),
+}
+
+# SASL PLAIN. PROGRAM HOST PORT USER PASSWORD sets a key and reads it back; it says "in" or "refused".
+# name: (how to get the command, whether it gives up when its password is refused)
+PASSWORD = "a s3cret"
+SASL = {
+    "php-memcached": (lambda _: script("php", "php-cli", "sasl/memcached_login.php"), True),
+    "pylibmc": (lambda _: script(sys.executable, "python3", "sasl/pylibmc_login.py"), True),
+    "spymemcached": (lambda directory: spymemcached(directory, "sasl/SpyLogin.java"), False),
+    "dalli": (lambda _: script("ruby", "ruby", "sasl/dalli_login.rb"), True),
+    "memjs": (lambda _: node("memjs", "memjs_login.js"), True),
 }
 
 
@@ -185,12 +192,60 @@ def test_client(lab, tmp_path, name):
 @pytest.mark.parametrize("name", BINARY)
 def test_binary_client(lab, tmp_path, name):
     make, lacks = BINARY[name]
-    program = make(tmp_path)
-    if BINARY_THROUGH_RINGSIDE:
-        run_both(lab, program, lacks, "binary")
-    else:
-        with started(program, lab.memcached().address, "binary") as direct:
-            assert_passed("against memcached", direct, lacks)
+    run_both(lab, make(tmp_path), lacks, "binary")
+
+
+@pytest.fixture(scope="module")
+def with_login(shared_lab, tmp_path_factory):
+    """A Ringside that lets nobody in but app, and its server."""
+    users = tmp_path_factory.mktemp("users") / "users"
+    assert run_ringside("passwd", users, "app", input=PASSWORD.encode()).returncode == 0
+    server = shared_lab.memcached()
+    return server, shared_lab.ringside({"listen": [{"address": "127.0.0.1:0", "auth": "required"}],
+                                        "users": {"file": str(users)}}, servers=[server])
+
+
+def log_in(program, ringside, password):
+    """The program under way; see SASL."""
+    host, port = split_address(ringside.address)[1]
+    return subprocess.Popen(program + [host, str(port), "app", password], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def output_of(process):
+    try:
+        said, errors = process.communicate(timeout=4 * DEADLINE_S)
+    finally:
+        process.kill()
+        process.wait()
+    return said.decode(), errors.decode("utf-8", "replace")
+
+
+@pytest.mark.binary
+@pytest.mark.parametrize("name", SASL)
+def test_login(with_login, tmp_path, name):
+    make, _ = SASL[name]
+    said, errors = output_of(log_in(make(tmp_path), with_login[1], PASSWORD))
+    assert said == "in\n", said + errors
+
+
+@pytest.mark.binary
+@pytest.mark.parametrize("name", SASL)
+def test_login_with_a_wrong_password(with_login, tmp_path, name):
+    """It is refused, and the library says so, or tries again; no request of its gets through."""
+    make, gives_up = SASL[name]
+    server, ringside = with_login
+    mark, stored = ringside.log_mark(), server.stat("cmd_set")
+    process = log_in(make(tmp_path), ringside, "not the password")
+    try:
+        ringside.wait_for_log("login_failed", after=mark)
+        if gives_up:
+            said, errors = output_of(process)
+            assert said == "refused\n", said + errors
+    finally:
+        process.kill()
+        process.communicate()
+    assert server.stat("cmd_set") == stored
 
 
 def test_memccapable_finds_the_text_protocol_whole(lab):

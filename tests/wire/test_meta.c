@@ -117,7 +117,8 @@ static const struct row rows[] = {
 
     ROW_READY("me k\r\n", "me k", "vr", 0),
     ROW_READY("me Zm9v b\r\n", "me Zm9v b", "vbr", 0),
-    ROW_READY("me k q b\r\n", "me k q b", "vr", 0),
+    ROW_READY("me k q b\r\n", "me k", "r", 0),
+    ROW_READY("me Zm9v b q\r\n", "me Zm9v b", "br", 0),
     ROW_READY("me Cg== b\r\n", "me Cg== b", "vbr", 0),
     ROW_REFUSED("me\r\n", BAD, 0),
     ROW_REFUSED("me a\x01\r\n", BAD, 0),

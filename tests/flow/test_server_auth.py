@@ -1,0 +1,174 @@
+"""Who Ringside is to servers that ask: passwords of pools, their files and variables, probes, reloads; against memcached -Y."""
+
+import pytest
+
+from guarded import guarded_memcached
+from harness import free_port, wait_until
+
+pytestmark = pytest.mark.sanitize
+
+PASSWORD = "let-me-in-please"
+
+
+def pool(servers, **keys):
+    return dict({"servers": [server.address for server in servers], "connect_timeout": "30s", "timeout": "60s",
+                 "auth": {"user": "ringside", "password_file": "secret"}}, **keys)
+
+
+def start(lab, servers, password=PASSWORD, env=None, **keys):
+    (lab.directory / "secret").write_text(password + "\n")
+    return lab.ringside({"log": {"level": "debug"}, "pools": {"main": pool(servers, **keys)}}, env=env)
+
+
+def guarded(lab, count=1, password=PASSWORD, **options):
+    return [guarded_memcached(lab, {"ringside": password}, **options) for _ in range(count)]
+
+
+def secret_is_kept(ringside, wire, *passwords):
+    shown = []
+    for form in ("", "settings", "servers", "pools", "ringside"):
+        wire.send(("stats " + form).strip().encode() + b"\r\n")
+        shown.append(wire.read_until(b"END\r\n").decode())
+    with open("/proc/%d/cmdline" % ringside.pid, encoding="utf-8") as file:
+        shown.append(file.read())
+    shown.append(ringside.log_text())
+    for password in passwords or (PASSWORD,):
+        assert not any(password in text for text in shown)
+
+
+def test_all_kinds_of_connections_log_in(lab):
+    servers = guarded(lab, 3)
+    ringside = start(lab, servers, connections=2)
+    wires = [lab.wire(ringside) for _ in range(6)]
+    for number, wire in enumerate(wires):
+        for i in range(20):
+            wire.set("k%d-%d" % (number, i), b"%d" % i)
+        assert len(wire.get_many([b"k%d-%d" % (number, i) for i in range(30)])) == 20
+        wire.in_step()
+    # A value of its own connection, statistics and flushes of all servers.
+    wires[0].set("large", b"x" * 500_000)
+    assert wires[1].get("large") == b"x" * 500_000
+    wires[0].send(b"stats\r\n")
+    assert int(wires[0].read_stats()["curr_items"]) == sum(server.stat("curr_items") for server in servers) == 121
+    wires[0].command(b"flush_all\r\nget large\r\nversion\r\n", b"OK\r\nEND\r\nVERSION 1.6.18\r\n")
+    assert not ringside.log("login_refused") and not ringside.log("protocol_error")
+    assert all(server.stat("auth_errors") == 0 for server in servers)
+    secret_is_kept(ringside, wires[0])
+
+
+def test_a_password_of_any_bytes(lab):
+    for password in ("x", "$'\"\\#%{}[]", "p\u00e4ssw\u00f6rd", "y" * 200):
+        servers = guarded(lab, password=password)
+        ringside = start(lab, servers, password)
+        lab.wire(ringside).in_step()
+
+
+@pytest.mark.parametrize("command", [b"get k\r\n", b"set k 0 0 1\r\nx\r\n", b"mg k v\r\n", b"get a b c\r\n",
+                                     b"set k 0 0 100000\r\n" + b"x" * 100_000 + b"\r\n"])
+def test_a_wrong_password_is_told(lab, command):
+    (server,) = guarded(lab)
+    ringside = start(lab, [server], "wrong-and-hidden")
+    wire = lab.wire(ringside)
+    for _ in range(3):
+        wire.send(command)
+        line = wire.read_line().decode()
+        assert line == "SERVER_ERROR pool main: server %s: a refusal of the pool's login" % server.address
+    told = ringside.wait_for_log("login_refused")
+    assert told.level == "warning" and server.address in told.message and "`ringside`" in told.message
+    assert server.stat("cmd_set") == 0, "no request is carried out behind a refused login"
+    secret_is_kept(ringside, wire, "wrong-and-hidden")
+
+
+def test_a_server_that_asks_where_the_pool_has_no_login(lab):
+    servers = guarded(lab)
+    ringside = lab.ringside({"pools": {"main": {"servers": [servers[0].address], "timeout": "60s"}}})
+    assert lab.wire(ringside).line(b"get k").startswith(b"SERVER_ERROR pool main: server ")
+    ringside.wait_for_log("greeting_refused")
+
+
+def test_a_server_that_asks_for_nothing(lab):
+    server = lab.memcached()
+    ringside = start(lab, [server])
+    wire = lab.wire(ringside)
+    wire.in_step()
+    assert wire.get("ringside") is None, "what was said as a login is not to be read"
+    assert PASSWORD.encode() not in (server.value("ringside") or b"")
+
+
+def test_each_pool_has_its_own(lab):
+    one, two = guarded(lab, password="one-secret")[0], guarded(lab, password="two-secret")[0]
+    (lab.directory / "secret").write_text("one-secret")
+    config = {"pools": {"main": pool([one]), "other": pool([two], auth={"user": "ringside", "password_env": "TWO"})},
+              "route": {"prefix": {"two:": "other", "*": "main"}}}
+    ringside = lab.ringside(config, env={"TWO": "two-secret"})
+    wire = lab.wire(ringside)
+    wire.set("two:k", b"2")
+    wire.set("k", b"1")
+    assert one.value("k") == b"1" and two.value("two:k") == b"2" and one.value("two:k") is None
+    secret_is_kept(ringside, wire, "one-secret", "two-secret")
+
+
+def test_a_variable_that_is_not_there(lab):
+    server = lab.memcached()
+    config = {"pools": {"main": pool([server], auth={"user": "ringside", "password_env": "NOT_THERE"})}}
+    ringside = lab.ringside(config, start=False)
+    ringside.launch().exit_expected = 3
+    assert ringside.wait_exit() == 3 and "NOT_THERE" in ringside.log_text()
+
+
+PROBED = {"health": {"failures": 1, "probe": "20ms", "probe_max": "50ms", "panic": "100%"}, "on_down": "hold"}
+
+
+def test_probes_log_in(lab):
+    (server,) = guarded(lab, port=free_port())
+    ringside = start(lab, [server], **PROBED)
+    wire = lab.wire(ringside)
+    wire.in_step()
+    server.kill()
+    assert wire.line(b"get k").startswith(b"SERVER_ERROR ")
+    ringside.wait_for_log("server_down")
+    server.restart()
+    ringside.wait_for_log("server_up")
+    wire.in_step()
+    assert not ringside.log("login_refused") and server.stat("auth_errors") == 0
+
+
+def test_a_password_that_changes(lab):
+    (server,) = guarded(lab, port=free_port())
+    ringside = start(lab, [server], **PROBED)
+    wire = lab.wire(ringside)
+    wire.in_step()
+    server.kill()
+    assert wire.line(b"get k").startswith(b"SERVER_ERROR ")
+    server.set_users({"ringside": "another-secret"})
+    server.restart()
+    ringside.wait_for_log("probe_failed", containing="does not let")
+    assert not ringside.log("server_up"), "a probe is not good without its login"
+    (lab.directory / "secret").write_text("another-secret\n")
+    ringside.reload()
+    ringside.wait_for_log("server_up")
+    wire.in_step()
+    secret_is_kept(ringside, wire, PASSWORD, "another-secret")
+
+
+def test_a_new_password_is_for_new_connections(lab):
+    (server,) = guarded(lab)
+    ringside = start(lab, [server])
+    wire = lab.wire(ringside)
+    wire.in_step()
+    before = server.connections_total()
+    (lab.directory / "secret").write_text("wrong-and-hidden\n")
+    ringside.reload()
+    wire.in_step()
+    assert server.connections_total() == before
+    # A value of that size takes a connection of its own: a new one.
+    wire.send(b"set k 0 0 200000\r\n" + b"x" * 200_000 + b"\r\n")
+    assert wire.read_line().endswith(b"a refusal of the pool's login")
+    (lab.directory / "secret").write_text(PASSWORD + "\n")
+    ringside.reload()
+    wire.set("k", b"x" * 200_000)
+    wait_until(lambda: wire.get("k") == b"x" * 200_000, "the value")
+    (lab.directory / "secret").write_text("two\nlines\n")
+    ringside.reload(expect="reload_failed")
+    wire.in_step()
+    secret_is_kept(ringside, wire, PASSWORD, "wrong-and-hidden")
