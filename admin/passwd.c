@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,16 +56,25 @@ static void on_signal(int number)
 static const int guarded_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 #define GUARDED_COUNT (sizeof guarded_signals / sizeof guarded_signals[0])
 
+/* Signals that are blocked come only while it waits, and so end it: none gets lost before the read. */
+static ssize_t read_byte(const sigset_t *waiting, char *c)
+{
+    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+    if (ppoll(&in, 1, NULL, waiting) < 0 || caught_signal != 0)
+        return -1;
+    return read(STDIN_FILENO, c, 1);
+}
+
 /*
- * One line, without its end. The bytes come singly, so that no buffer keeps them. false with errno; EINTR: a signal;
+ * One line, without its end. waiting: the signals blocked while it waits; NULL: those that are. The bytes come singly, so that no buffer keeps them. false with errno; EINTR: a signal;
  * 0: the end before any byte.
  */
-static bool read_line(struct password *password)
+static bool read_line(const sigset_t *waiting, struct password *password)
 {
     ssize_t got = 0;
     char c = '\0';
     password->len = 0;
-    while (caught_signal == 0 && (got = read(STDIN_FILENO, &c, 1)) == 1 && c != '\n') {
+    while ((got = read_byte(waiting, &c)) == 1 && c != '\n') {
         if (password->len < sizeof password->data)
             password->data[password->len++] = c;
     }
@@ -84,6 +94,11 @@ static bool read_hidden(const char *prompt, struct password *password)
     struct sigaction saved[GUARDED_COUNT], action = {.sa_handler = on_signal};
     if (tcgetattr(STDIN_FILENO, &before) != 0)
         return false;
+    sigset_t guarded, unguarded;
+    sigemptyset(&guarded);
+    for (size_t i = 0; i < GUARDED_COUNT; i++)
+        sigaddset(&guarded, guarded_signals[i]);
+    sigprocmask(SIG_BLOCK, &guarded, &unguarded);
     for (size_t i = 0; i < GUARDED_COUNT; i++)
         sigaction(guarded_signals[i], &action, &saved[i]);
     hidden = before;
@@ -92,7 +107,7 @@ static bool read_hidden(const char *prompt, struct password *password)
     bool done = tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) == 0;
     if (done) {
         fputs(prompt, stderr);
-        done = read_line(password);
+        done = read_line(&unguarded, password);
         int error = errno;
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
         errno = error;
@@ -100,6 +115,7 @@ static bool read_hidden(const char *prompt, struct password *password)
     int error = errno;
     for (size_t i = 0; i < GUARDED_COUNT; i++)
         sigaction(guarded_signals[i], &saved[i], NULL);
+    sigprocmask(SIG_SETMASK, &unguarded, NULL);
     if (caught_signal != 0)
         raise(caught_signal);
     errno = error;
@@ -145,7 +161,7 @@ static int ask(struct password *password)
 {
     if (isatty(STDIN_FILENO))
         return ask_twice(password);
-    if (!read_line(password))
+    if (!read_line(NULL, password))
         return explain_reading();
     return judge(password);
 }
