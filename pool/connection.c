@@ -20,6 +20,8 @@
 #define EXTENSION_BYTES 1024
 #define STALL_MIN_US 1000000
 #define GREETING "version\r\n"
+/* The plaintext of a full TLS record, and what memcached reads at once. */
+#define RECORD_BYTES 16384
 
 static struct loop *connection_loop(const struct connection *connection)
 {
@@ -118,6 +120,8 @@ static void call_enqueue(struct connection *connection, struct call *call)
     connection->last = call;
     if (connection->first_waiting == NULL)
         connection->first_waiting = call;
+    if (connection->first_unsent == NULL)
+        connection->first_unsent = call;
     connection->call_count++;
     counter_add(&connection->upstream->stats->queue, 1);
 }
@@ -137,6 +141,8 @@ static void call_dequeue(struct connection *connection)
         connection->last = NULL;
     if (connection->first_waiting == call)
         connection->first_waiting = call->next;
+    if (connection->first_unsent == call)
+        connection->first_unsent = call->next;
     call_release(connection, call);
 }
 
@@ -284,25 +290,68 @@ void connection_start_clock(struct connection *connection, struct call *call)
 
 /* ---- Writing ---- */
 
+/*
+ * How much to write at once over TLS: whole requests of at most one record, or one request that is larger, to its end. So no
+ * record holds the end of one read and the begin of the next: memcached (1.6.18) takes of a record what it has room for, or
+ * what it needs for a value, and then waits for the socket, though the rest of the record lies decrypted in its memory.
+ *
+ *      ... written | unreported | first unsent | next | next ...
+ *                               ^ from         ^ a border each
+ */
+static size_t record_limit(struct connection *connection)
+{
+    uint64_t written = connection->written_bytes, from = written + connection->transport.unreported;
+    struct call *call = connection->first_unsent;
+    while (call != NULL && call->begin < from)
+        call = call->next;
+    connection->first_unsent = call;
+    if (call != NULL && call->begin == from)
+        call = call->next;
+    else if (call != NULL)
+        return (size_t)(call->begin - written); /* the rest of one that is larger */
+    while (call != NULL && call->next != NULL && call->next->begin - from <= RECORD_BYTES)
+        call = call->next;
+    if (call == NULL || (call->next == NULL && written + connection->out.bytes - from <= RECORD_BYTES))
+        return SIZE_MAX;
+    return (size_t)(call->begin - written);
+}
+
+static size_t write_limit(struct connection *connection)
+{
+    if (connection->gated)
+        return connection->greeting_bytes - (size_t)connection->written_bytes;
+    return connection->transport.methods == &transport_plain ? SIZE_MAX : record_limit(connection);
+}
+
+/* Writes what can be written now. false: the connection is lost. */
+static bool write_out(struct connection *connection)
+{
+    size_t limit;
+    ssize_t n;
+    do {
+        limit = write_limit(connection);
+        n = transport_write_chain(&connection->transport, &connection->out, connection_memory(connection), limit);
+        if (n == TRANSPORT_ERROR)
+            return false;
+        connection->written_bytes += (uint64_t)n;
+        counter_add(&connection->upstream->stats->bytes_out, (uint64_t)n);
+        if (n > 0 && connection->exclusive)
+            connection->progress_us = loop_now_us(connection_loop(connection));
+    } while ((size_t)n == limit && !connection->gated && !chain_is_empty(&connection->out));
+    return true;
+}
+
 static void connection_flush(struct loop_task *task)
 {
     struct connection *connection = list_entry(task, struct connection, flush);
     if (connection->state != CONNECTION_OPEN || chain_is_empty(&connection->out) ||
         list_is_linked(&connection->fail.node))
         return;
-    size_t limit = connection->gated ? connection->greeting_bytes - (size_t)connection->written_bytes : SIZE_MAX;
-    if (limit == 0)
+    if (connection->gated && connection->written_bytes == connection->greeting_bytes)
         return;
-    ssize_t n = transport_write_chain(&connection->transport, &connection->out, connection_memory(connection), limit);
-    if (n == TRANSPORT_ERROR) {
+    if (!write_out(connection)) {
         connection_fail(connection, CALL_FAILURE_RESET, "the server closed the connection");
         return;
-    }
-    if (n > 0) {
-        connection->written_bytes += (uint64_t)n;
-        counter_add(&connection->upstream->stats->bytes_out, (uint64_t)n);
-        if (connection->exclusive)
-            connection->progress_us = loop_now_us(connection_loop(connection));
     }
     bool blocked =
         connection->gated ? connection->written_bytes < connection->greeting_bytes : !chain_is_empty(&connection->out);
@@ -732,7 +781,7 @@ void connection_fail(struct connection *connection, enum call_failure_reason rea
         upstream_failed(connection->upstream, &failure);
     }
     connection_close(connection);
-    connection->first = connection->last = connection->first_waiting = NULL;
+    connection->first = connection->last = connection->first_waiting = connection->first_unsent = NULL;
     /* From here on new calls may come: they find a closed, empty connection. */
     while (call != NULL) {
         struct call *next = call->next;
