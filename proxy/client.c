@@ -45,12 +45,23 @@ static uint32_t patience_ms(const struct client *client)
     return client->first == NULL ? limits(client)->idle_ms : 0;
 }
 
+/* When to look next, or UINT64_MAX. The end of a handshake is not told: it is looked whether the client is idle since. */
+static uint64_t next_look_ms(const struct client *client)
+{
+    uint32_t ms = patience_ms(client), idle_ms = limits(client)->idle_ms;
+    uint64_t due_ms = ms > 0 ? client->active_us / 1000 + ms : UINT64_MAX;
+    if (!tls_transport_is_opening(&client->transport) || idle_ms == 0)
+        return due_ms;
+    uint64_t idle_due_ms = loop_now_ms(&client->worker->loop) + idle_ms;
+    return idle_due_ms < due_ms ? idle_due_ms : due_ms;
+}
+
 /* Sees to it that the timer fires in time. It is left armed when the reason passes: on_due looks again. */
 static void watch(struct client *client)
 {
-    uint32_t ms = patience_ms(client);
-    if (ms > 0 && !wheel_is_armed(&client->timer))
-        wheel_arm(&client->worker->loop.wheel, &client->timer, client->active_us / 1000 + ms);
+    uint64_t due_ms = next_look_ms(client);
+    if (due_ms != UINT64_MAX && (!wheel_is_armed(&client->timer) || client->timer.due_ms > due_ms))
+        wheel_arm(&client->worker->loop.wheel, &client->timer, due_ms);
 }
 
 static void on_due(struct wheel_timer *timer)

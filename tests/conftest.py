@@ -26,6 +26,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "sanitize: worth running against a build with sanitizers")
     config.addinivalue_line("markers", "binary: a client that speaks the binary protocol")
     config.addinivalue_line("markers", "slow: takes more than some seconds")
+    config.addinivalue_line("markers", "plain(reason): cannot be run over TLS, by RINGSIDE_TLS=1")
     # A test run that is told to end ends its processes, and removes its folders.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("told to end", returncode=1))
 
@@ -38,6 +39,12 @@ def pytest_collection_finish(session):
         harness.ringside_path()
     except harness.HarnessError as error:
         pytest.exit(str(error), returncode=3)
+
+
+def pytest_runtest_setup(item):
+    mark = item.get_closest_marker("plain")
+    if harness.ALL_TLS and mark is not None:
+        pytest.skip("not over TLS: " + mark.args[0])
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """What the fault tests share: pools with short tempers, where keys live, and answers as they must be."""
 
-import functools
 import json
-import subprocess
 
 from fakeserver import FakeServer
-from harness import HarnessError, ringside_path, wait_until
+from harness import HarnessError, expect_growth_below, is_sanitized, wait_until  # noqa: F401
 from load import Load
 
 # Reacts soon. A healthy server on a busy machine may seem slow to it: see calm().
@@ -117,21 +115,6 @@ def wait_upstreams(ringside, count):
     """Waits until it holds exactly that many."""
     wait_until(lambda: upstream_count(ringside) == count,
                lambda: "%d upstream connections; there are %s" % (count, ringside.sockets()))
-
-
-@functools.lru_cache(maxsize=None)
-def is_sanitized():
-    """Whether the binary has an allocator of a sanitizer in it: its memory then tells nothing about Ringside's."""
-    libraries = subprocess.run(["ldd", str(ringside_path())], stdout=subprocess.PIPE).stdout
-    symbols = subprocess.run(["nm", "-D", str(ringside_path())], stdout=subprocess.PIPE).stdout
-    return any(mark in libraries + symbols for mark in (b"asan", b"tsan", b"msan"))
-
-
-def expect_growth_below(ringside, before_bytes, limit_mib):
-    """Resident memory must not have grown by more, since before_bytes were measured."""
-    grown = ringside.rss() - before_bytes
-    if grown >= limit_mib << 20 and not is_sanitized():
-        raise HarnessError("memory has grown by %.1f MiB; %d were allowed" % (grown / (1 << 20), limit_mib))
 
 
 def cpu_seconds(pid):

@@ -310,6 +310,7 @@ def usable(wire):
 
 
 @pytest.mark.sanitize
+@pytest.mark.plain("a client too many is closed without a word, before any handshake")
 def test_too_many_clients(lab):
     """limits.clients: one more is told so and closed; when one leaves, another may come."""
     ringside = lab.ringside({"limits": {"clients": 20}}, servers=lab.memcacheds(1))
@@ -345,7 +346,7 @@ def test_too_many_clients_do_not_spin(lab):
     crowd = []
     try:
         for _ in range(300):
-            crowd.append(connect(ringside.address))
+            crowd.append(connect(ringside.address, tls=False))
         for wire in inside:
             wire.in_step()
         before = cpu_seconds(ringside.pid)
@@ -373,11 +374,20 @@ def test_idle_clients_are_closed(lab):
         active.in_step()
         readable, _, _ = select.select([w.sock for w in idle if w not in closed], [], [], 0.05)
         for wire in idle:
-            if wire.sock in readable:
-                assert wire.sock.recv(100) == b""
+            if wire.sock in readable and is_closed(wire):
                 closed.add(wire)
     active.in_step()
     ringside.wait_clients(1)
+
+
+def is_closed(wire):
+    """Whether a readable one is at its end. Over TLS it may have been readable for a ticket."""
+    wire.sock.setblocking(False)
+    try:
+        assert wire.sock.recv(100) == b""
+        return True
+    except BlockingIOError:
+        return False
 
 
 @pytest.mark.sanitize
@@ -394,7 +404,7 @@ def test_out_of_descriptors(lab):
     crowd = []
     try:
         for _ in range(150):
-            crowd.append(connect(ringside.address))
+            crowd.append(connect(ringside.address, tls=False))
         for wire in inside:
             wire.in_step()
         before = cpu_seconds(ringside.pid)
@@ -420,7 +430,7 @@ def test_out_of_descriptors_towards_servers(lab):
     crowd = []
     try:
         for _ in range(150):
-            crowd.append(connect(ringside.address))
+            crowd.append(connect(ringside.address, tls=False))
         first.line(b"verbosity 1")  # a connection that was let in
         answers = set()
         for i in range(100):

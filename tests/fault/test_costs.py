@@ -10,7 +10,7 @@ import pytest
 
 from binary import BinaryWire, count, packet, store
 from faults import is_sanitized, load_of
-from harness import connect
+from harness import ALL_TLS, connect
 from load import build
 
 MIB = 1 << 20
@@ -51,7 +51,7 @@ def plain_build_only():
 
 @pytest.mark.slow
 def test_idle_clients_cost_little_memory(lab):
-    """10 000 clients that have each had an answer cost at most 12 MiB more than none."""
+    """10 000 clients that have each had an answer cost at most 12 MiB more than none; over TLS 200."""
     wanted = IDLE_CLIENTS + 500
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
@@ -82,7 +82,8 @@ def test_idle_clients_cost_little_memory(lab):
         assert ringside.client_count() == IDLE_CLIENTS + 1
         grown = ringside.rss() - before
         print("%d idle clients: %.1f MiB, %d bytes each" % (IDLE_CLIENTS, grown / MIB, grown // IDLE_CLIENTS))
-        assert grown <= 12 * MIB * IDLE_CLIENTS / 10000, "%.1f MiB for %d idle clients" % (grown / MIB, IDLE_CLIENTS)
+        limit = 200 if ALL_TLS else 12
+        assert grown <= limit * MIB * IDLE_CLIENTS / 10000, "%.1f MiB for %d idle clients" % (grown / MIB, IDLE_CLIENTS)
         wire.in_step()
     finally:
         for sock in crowd:
@@ -119,6 +120,7 @@ def callers(page, pid):
     ("everything", {"mix": "get=50,multi=15,set=20,quiet=3,delete=2,touch=2,mg=5,ms=3", "depth": 8}),
     ("larger values", {"mix": "get=70,set=30", "depth": 4, "value": "64:12000"}),
 ])
+@pytest.mark.plain("OpenSSL takes its buffers anew for each record, so that idle connections hold none")
 def test_no_allocation_in_steady_state(lab, tmp_path, name, options):
     """After warm-up a load of the same shape is served without one call of the allocator."""
     page = Page(tmp_path / "page")

@@ -7,6 +7,8 @@ from harness import HarnessError
 from load import Load
 from test_storms import LIES
 
+pytestmark = pytest.mark.plain("pump speaks no TLS, and here it meets the fakes directly")
+
 # What a client cannot take for a fault: the answers are right, only slow.
 HARMLESS = {"drip", "late", "slow"}
 

@@ -111,7 +111,7 @@ NOT_FOR_A_PROXY = [
 def fleet(shared_lab):
     """(a memcached for reference, the servers, a Ringside over them)"""
     servers = shared_lab.memcacheds(3)
-    return shared_lab.memcached(), servers, shared_lab.ringside(servers=servers)
+    return shared_lab.memcached(tls=False), servers, shared_lab.ringside(servers=servers)
 
 
 def name(entry):

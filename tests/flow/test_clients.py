@@ -19,6 +19,8 @@ import pytest
 
 from harness import DEADLINE_S, ROOT, run_ringside, split_address
 
+pytestmark = pytest.mark.plain("these clients are asked what they say in plain text")
+
 CLIENTS = Path(__file__).resolve().parent / "clients"
 NODE_MODULES = os.environ.get("NODE_PATH") or str(ROOT / "build" / "test" / "node" / "node_modules")
 SPYMEMCACHED = "/usr/share/java/spymemcached.jar"

@@ -167,6 +167,7 @@ def test_route_takes_keys_that_look_like_options(tmp_path):
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 2
 
 
+@pytest.mark.plain("the command line has no words for TLS")
 def test_serving_without_a_file(lab):
     servers = lab.memcacheds(3)
     args = [word for server in servers for word in ("--server", server.address)]
@@ -179,6 +180,7 @@ def test_serving_without_a_file(lab):
     lab.wire(ringside.addresses[1]).in_step()
 
 
+@pytest.mark.plain("the command line has no words for TLS")
 def test_serving_without_a_file_places_as_with_one(lab):
     servers = lab.memcacheds(3)
     args = [word for server in servers for word in ("--server", server.address)]
@@ -190,6 +192,7 @@ def test_serving_without_a_file_places_as_with_one(lab):
     assert len(reader.get_many([b"k%d" % i for i in range(500)])) == 500
 
 
+@pytest.mark.plain("the command line has no words for TLS")
 def test_hup_without_a_file_changes_nothing(lab):
     server = lab.memcached()
     ringside = lab.ringside(args=["--server", server.address, "--listen", "127.0.0.1:0"])

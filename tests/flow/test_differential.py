@@ -102,7 +102,7 @@ def run_stream(seed, reference, ringside, split, **options):
 @pytest.fixture(scope="module")
 def sides(shared_lab):
     """(a memcached for reference, a Ringside over one server, a Ringside over three)"""
-    reference = shared_lab.memcached(**SERVER_OPTIONS)
+    reference = shared_lab.memcached(tls=False, **SERVER_OPTIONS)
     one = shared_lab.ringside(servers=shared_lab.memcacheds(1, **SERVER_OPTIONS))
     three = shared_lab.ringside(servers=shared_lab.memcacheds(3, **SERVER_OPTIONS))
     return reference, one, three

@@ -34,7 +34,7 @@ ROUTES = {
 
 @pytest.mark.parametrize("name", ROUTES)
 def test_a_transparent_route(lab, name):
-    reference = lab.memcached(**SERVER_OPTIONS)
+    reference = lab.memcached(tls=False, **SERVER_OPTIONS)
     ringside = lab.ringside({"listen": ["127.0.0.1:0"], "route": ROUTES[name], "pools": {
         pool: pool_of(lab.memcacheds(1, **SERVER_OPTIONS)) for pool in ("a", "b")}})
     for seed in range(SEED, SEED + STREAMS):

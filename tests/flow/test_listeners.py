@@ -64,6 +64,7 @@ def test_a_file_in_the_place_of_the_socket_is_left_alone(lab):
     assert path.read_text() == "data"
 
 
+@pytest.mark.plain("memcached speaks no TLS on Unix sockets")
 def test_servers_on_all_kinds_of_addresses(lab):
     servers = [lab.memcached(), lab.memcached(host="::1"), lab.memcached(unix=lab.directory / "server.sock")]
     wire = lab.wire(lab.ringside(servers=servers))
@@ -103,6 +104,7 @@ def test_denied_commands(lab):
     free.command(b"flush_all\r\n", b"OK\r\n")
 
 
+@pytest.mark.plain("a client too many is closed without a word, before any handshake")
 def test_too_many_clients_are_told_so(lab):
     ringside = lab.ringside({"limits": {"clients": 8}}, servers=lab.memcacheds(1))
     wires = [lab.wire(ringside) for _ in range(8)]

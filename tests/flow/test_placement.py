@@ -98,6 +98,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case[:3])) + "-".join([""] + list(case[3])))
+@pytest.mark.plain("nutcracker speaks no TLS")
 def test_as_twemproxy(lab, case):
     hash_name, distribution, count, options = case
     count_of_keys = KEYS if case in CASES[:4] else KEYS // 5
@@ -113,6 +114,7 @@ def test_as_twemproxy(lab, case):
     both_ways(lab, servers, lab.wire(proxy.address), lab.wire(ringside), some_keys(count_of_keys))
 
 
+@pytest.mark.plain("memcached speaks no TLS on Unix sockets")
 def test_as_twemproxy_with_servers_known_by_address(lab):
     """Without names: host:port; host alone for port 11211; the path and a colon for a Unix socket."""
     default_port = None
@@ -130,6 +132,7 @@ def test_as_twemproxy_with_servers_known_by_address(lab):
 
 
 @pytest.mark.parametrize("count", [25, 47])
+@pytest.mark.plain("nutcracker speaks no TLS")
 def test_as_twemproxy_where_its_arithmetic_is_short(lab, count):
     """With these numbers of servers float32 arithmetic gives 156 points a server instead of 160."""
     servers = lab.memcacheds(count, memory_mib=16)
@@ -176,6 +179,7 @@ LIBMEMCACHED_CASES = {
 
 
 @pytest.mark.parametrize("case", list(LIBMEMCACHED_CASES))
+@pytest.mark.plain("libmemcached speaks no TLS")
 def test_as_libmemcached(lab, case):
     behaviors, weights, pool = LIBMEMCACHED_CASES[case]
     keys = [key for key in some_keys(KEYS if case.startswith("weighted") else KEYS // 4) if b">\r\n" not in key]

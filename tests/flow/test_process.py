@@ -101,6 +101,7 @@ def test_a_port_that_only_root_may_have(lab):
 
 @as_root
 @pytest.mark.parametrize("option", [["--user", USER], ["-u", USER], ["--user=" + USER]], ids=lambda words: words[0])
+@pytest.mark.plain("the command line has no words for TLS")
 def test_the_command_line_names_the_user(lab, option):
     server = lab.memcached()
     ringside = lab.ringside(args=["--server", server.address, "--listen", "127.0.0.1:0", *option], env=NO_LEAK_CHECK)
@@ -109,6 +110,7 @@ def test_the_command_line_names_the_user(lab, option):
 
 
 @as_root
+@pytest.mark.plain("the command line has no words for TLS")
 def test_the_command_line_goes_before_the_file(lab):
     path = lab.directory / "file.yaml"
     path.write_text("listen: [127.0.0.1:0]\nuser: no-such-user\npools: {main: {servers: [127.0.0.1:1]}}\n")
@@ -207,6 +209,7 @@ def test_who_is_not_root_becomes_nobody_else(lab):
 
 @as_root
 @pytest.mark.skipif(sanitized(), reason="left out of builds with sanitizers: see proxy/process.c")
+@pytest.mark.plain("with a key it is protected from the start")
 def test_no_core_dump_of_secrets(lab):
     """The folder in /proc of a process that may not be dumped is root's."""
     config = config_of(lab.memcacheds(1))

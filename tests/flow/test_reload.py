@@ -243,6 +243,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("entry", BROKEN, ids=range(len(BROKEN)))
+@pytest.mark.plain("it is about lines of a file that is written anew for TLS")
 def test_a_broken_file_changes_nothing(lab, entry):
     text, expected = entry
     servers = lab.memcacheds(2)
@@ -260,6 +261,7 @@ def test_a_broken_file_changes_nothing(lab, entry):
         assert load.finish()["errors"] == 0
 
 
+@pytest.mark.plain("it is about lines of a file that is written anew for TLS")
 def test_every_error_of_a_broken_file_is_logged(lab):
     ringside = lab.ringside(config_of(lab.memcacheds(1)))
     mark = ringside.log_mark()

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.sanitize
 
 
 def test_streams_through_two_tiers(lab):
-    reference = lab.memcached(**SERVER_OPTIONS)
+    reference = lab.memcached(tls=False, **SERVER_OPTIONS)
     # One proxy: flush_all goes to all of them, and so would overtake what goes through one (docs/SCALING.md).
     proxy = lab.ringside(servers=lab.memcacheds(2, **SERVER_OPTIONS))
     sidecar = lab.ringside(servers=[proxy.address])

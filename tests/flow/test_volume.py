@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from harness import DEADLINE_S
+from certificates import certificates, server_side
+from harness import ALL_TLS, DEADLINE_S
 
 
 @pytest.fixture
@@ -134,7 +135,10 @@ def test_a_large_value_is_passed_on_as_it_comes(lab, request_line):
         with contextlib.suppress(OSError):
             while True:
                 threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as plain, contextlib.ExitStack() as stack:
+        listener = plain
+        if ALL_TLS:
+            listener = stack.enter_context(server_side(certificates().server).wrap_socket(plain, server_side=True))
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
         ringside = lab.ringside({"limits": {"item_size": "4MiB"}},
                                 servers=["127.0.0.1:%d" % listener.getsockname()[1]])

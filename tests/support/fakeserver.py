@@ -24,7 +24,8 @@ import struct
 import threading
 import time
 
-from basis import DEADLINE_S, HarnessError, wait_until
+from basis import ALL_TLS, DEADLINE_S, HarnessError, plain_address, wait_until
+from certificates import certificates, server_side
 
 STORAGE = (b"set", b"add", b"replace", b"append", b"prepend", b"cas")
 RETRIEVAL = (b"get", b"gets", b"gat", b"gats")
@@ -268,6 +269,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport = transport
+        self.server.note_tls(transport.get_extra_info("ssl_object"))
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.server.open[self.number] = self
         if self.server.on_accept == "close":
@@ -353,9 +355,13 @@ class FakeServer:
     """
     The server. Attributes to look at: store (Store), commands (every Command seen, in order), connections (accepted so
     far), open (those open now), writes (Counter of (verb, key, value) of commands that change something), address.
+
+    tls: an ssl.SSLContext of a server (certificates.py), which may be changed at run time; False: plain; None: as
+    RINGSIDE_TLS says. A connection counts as one when its handshake is done. resumed: connections that took a session up
+    again; asked_for: the names that clients asked for by SNI.
     """
 
-    def __init__(self, host="127.0.0.1", version=b"1.6.18"):
+    def __init__(self, host="127.0.0.1", version=b"1.6.18", tls=None):
         self.host = host
         self.store = Store(version)
         self.commands = []
@@ -364,12 +370,18 @@ class FakeServer:
         self.connections = 0
         self.rules = []
         self.on_accept = None
+        self.tls = server_side(certificates().server) if tls is None and ALL_TLS else tls or None
+        self.resumed = 0
+        self.asked_for = []
+        if self.tls is not None:
+            self.tls.sni_callback = lambda _, name, __: self.asked_for.append(name)
         self._listener = None
         self._accepting = None
         self._stuffing = []
         # Bound and never listening: while the port is refused nobody else can have it.
         self._holder = self._bound(0)
         self.port = self._holder.getsockname()[1]
+        plain_address(self.address, self.tls is None)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-%d" % self.port, daemon=True)
         self._thread.start()
@@ -397,6 +409,9 @@ class FakeServer:
         self._holder.close()
 
     # What it saw
+
+    def note_tls(self, tls):
+        self.resumed += tls is not None and tls.session_reused
 
     def note(self, command):
         self.commands.append(command)
@@ -507,7 +522,8 @@ class FakeServer:
     async def _start_listening(self):
         await self._stop_listening(False)
         self._listener = self._bound(self.port)
-        self._accepting = await self._loop.create_server(lambda: Connection(self), sock=self._listener, backlog=4096)
+        self._accepting = await self._loop.create_server(lambda: Connection(self), sock=self._listener, backlog=4096,
+                                                           ssl=self.tls)
 
     async def _stop_listening(self, drop):
         for filler in self._stuffing:

@@ -10,20 +10,24 @@ The harness of the flow and fault tests: real processes on loopback, raw sockets
 Every wait has a deadline, so that a hang is a failure; no verdict depends on how long something took. Every process is
 ended by its own pid. What Ringside did wrong on the side (died, printed a sanitizer's report, kept descriptors of
 clients that had left, did not exit 0 on SIGTERM) fails the test through Lab.verify().
+
+With RINGSIDE_TLS=1 in the environment every connection of these speaks TLS that does not say otherwise: see basis.py. A
+test that makes no sense then is marked plain("the reason").
 """
 
 import contextlib
 from pathlib import Path
 
-from basis import DEADLINE_S, HarnessError, connect, free_port, split_address, wait_until
+from basis import ALL_TLS, DEADLINE_S, HarnessError, connect, free_port, split_address, wait_until
 from rawwire import Wire, difference, shorten
-from servers import (ROOT, SANITIZER_EXIT, LogLine, Memcached, Process, Ringside, process_fds, process_rss_bytes,
-                     ringside_path, run_ringside, sanitizer_environment)
+from servers import (ROOT, SANITIZER_EXIT, LogLine, Memcached, Process, Ringside, expect_growth_below, is_sanitized,
+                     process_fds, process_rss_bytes, ringside_path, run_ringside, sanitizer_environment)
 
 __all__ = [
-    "DEADLINE_S", "HarnessError", "Lab", "LogLine", "Memcached", "Process", "ROOT", "Ringside", "SANITIZER_EXIT",
-    "Wire", "connect", "difference", "free_port", "pool_of", "process_fds", "process_rss_bytes", "ringside_path",
-    "run_ringside", "sanitizer_environment", "shorten", "split_address", "wait_until",
+    "ALL_TLS", "DEADLINE_S", "HarnessError", "Lab", "LogLine", "Memcached", "Process", "ROOT", "Ringside",
+    "SANITIZER_EXIT", "Wire", "connect", "difference", "expect_growth_below", "free_port", "is_sanitized", "pool_of",
+    "process_fds", "process_rss_bytes", "ringside_path", "run_ringside", "sanitizer_environment", "shorten",
+    "split_address", "wait_until",
 ]
 
 
@@ -67,9 +71,9 @@ class Lab:
         self.ringsides.append(ringside)
         return ringside.start() if start else ringside
 
-    def wire(self, to, deadline_s=None):
+    def wire(self, to, deadline_s=None, tls=None, sock=None):
         """A Wire to something with an address, or to an address; closed at the test's end."""
-        wire = Wire(to, deadline_s)
+        wire = Wire(to, deadline_s, tls, sock)
         self.wires.append(wire)
         return wire
 

@@ -20,6 +20,7 @@ import threading
 from pathlib import Path
 
 from basis import DEADLINE_S, HarnessError, wait_until
+from servers import door_of
 
 SUPPORT = Path(__file__).resolve().parent
 WARNINGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Werror"]
@@ -54,6 +55,7 @@ class Load:
     """
     A running pump against an address. Keywords are its options (see `pump` without arguments): connections=20, depth=8,
     value="64:4000", mix="get=90,set=10", loose=True, errors=True ... Each has keys of its own, by prefix.
+    It speaks no TLS: with RINGSIDE_TLS it goes to the plain listener of the same Ringside.
     """
 
     _count = 0
@@ -70,7 +72,7 @@ class Load:
                 argv.append("--" + name)
             elif value is not False and value is not None:
                 argv += ["--" + name, str(value)]
-        self.argv = argv + [address]
+        self.argv = argv + [door_of(address)]
         self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE)
         self._said = []

@@ -5,6 +5,7 @@ import select
 import socket
 
 from basis import DEADLINE_S, HarnessError, connect
+from tlssocket import TlsSocket
 
 
 def shorten(data, limit=300):
@@ -25,13 +26,14 @@ def difference(got, expected):
 class Wire:
     """
     A raw connection: sends bytes, reads to an expectation. `to` is an address text or anything with .address.
-    Every read has a deadline; what came so far is in the error. Nothing is read before it is asked for.
+    Every read has a deadline; what came so far is in the error. Nothing is read before it is asked for. tls: as in
+    basis.connect(); more about TLS: give a TlsSocket as `sock`.
     """
 
-    def __init__(self, to, deadline_s=None):
+    def __init__(self, to, deadline_s=None, tls=None, sock=None):
         self.address = to if isinstance(to, str) else to.address
         self.deadline_s = DEADLINE_S if deadline_s is None else deadline_s
-        self.sock = connect(self.address, self.deadline_s)
+        self.sock = sock if sock is not None else connect(self.address, self.deadline_s, tls)
         self.pending = bytearray()
 
     def __enter__(self):
@@ -142,23 +144,29 @@ class Wire:
         try:
             while True:
                 all_sent = index == len(queue)
+                owes = not all_sent or (isinstance(self.sock, TlsSocket) and self.sock.wants_write())
                 if closed:
                     break
-                if all_sent and not to_close and len(received) >= (count or 0) and (not until or until(received)):
+                if not owes and not to_close and len(received) >= (count or 0) and (not until or until(received)):
                     break
-                readable, writable, _ = select.select([self.sock], [] if all_sent else [self.sock], [], self.deadline_s)
+                readable, writable, _ = select.select([self.sock], [self.sock] if owes else [], [], self.deadline_s)
                 if not readable and not writable:
                     raise HarnessError("nothing moves for %g s; %d of %d pieces sent; so far: %s" %
                                        (self.deadline_s, index, len(queue), shorten(bytes(received))))
                 if readable:
                     try:
                         chunk = self.sock.recv(1 << 20)
+                        closed = not chunk
+                        received += chunk
+                    except BlockingIOError:  # less than a record
+                        pass
                     except ConnectionResetError:
-                        chunk = b""
-                    closed = not chunk
-                    received += chunk
+                        closed = True
                 if writable and not closed:
                     try:
+                        if all_sent:
+                            self.sock.flush()
+                            continue
                         offset += self.sock.send(memoryview(queue[index])[offset:offset + (1 << 20)])
                     except BlockingIOError:
                         continue

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import json
 import os
 import re
@@ -11,7 +12,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from basis import DEADLINE_S, HarnessError, free_port, split_address, wait_until
+import yaml
+
+from basis import ALL_TLS, DEADLINE_S, HarnessError, free_port, plain_address, split_address, wait_until
+from certificates import certificates, client_side
 from rawwire import Wire
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +40,21 @@ def ringside_path():
             return candidate.resolve()
     raise HarnessError("no ringside binary: build it, or set RINGSIDE to its path (looked at %s)" %
                        ", ".join(str(c) for c in candidates))
+
+
+@functools.lru_cache(maxsize=None)
+def is_sanitized():
+    """Whether the binary has an allocator of a sanitizer in it: its memory then tells nothing about Ringside's."""
+    libraries = subprocess.run(["ldd", str(ringside_path())], stdout=subprocess.PIPE).stdout
+    symbols = subprocess.run(["nm", "-D", str(ringside_path())], stdout=subprocess.PIPE).stdout
+    return any(mark in libraries + symbols for mark in (b"asan", b"tsan", b"msan"))
+
+
+def expect_growth_below(ringside, before_bytes, limit_mib):
+    """Resident memory must not have grown by more, since before_bytes were measured."""
+    grown = ringside.rss() - before_bytes
+    if grown >= limit_mib << 20 and not is_sanitized():
+        raise HarnessError("memory has grown by %.1f MiB; %d were allowed" % (grown / (1 << 20), limit_mib))
 
 
 _running = {}
@@ -124,10 +143,12 @@ class Process:
 class Memcached(Process):
     """
     A real memcached. host: where it listens; unix=PATH: a Unix socket instead. args: further options of memcached.
-    `address` is what stands in Ringside's configuration.
+    `address` is what stands in Ringside's configuration. tls: the Identity (certificates.py) that it has; False: plain;
+    None: as RINGSIDE_TLS says. client_ca: its clients must have a certificate of that authority.
     """
 
-    def __init__(self, directory, host="127.0.0.1", port=None, unix=None, args=(), memory_mib=64, threads=1):
+    def __init__(self, directory, host="127.0.0.1", port=None, unix=None, args=(), memory_mib=64, threads=1, tls=None,
+                 client_ca=None):
         self.directory = Path(directory)
         self.host = host
         self.port = port
@@ -135,6 +156,8 @@ class Memcached(Process):
         self.args = list(args)
         self.memory_mib = memory_mib
         self.threads = threads
+        self.tls = certificates().server if tls is None and ALL_TLS and not unix else tls or None
+        self.client_ca = client_ca
         self.binary = os.environ.get("MEMCACHED", "/usr/bin/memcached")
         self._control = None
         self._base_connections = 0
@@ -153,6 +176,11 @@ class Memcached(Process):
             argv += ["-s", self.unix, "-a", "0777"]
         else:
             argv += ["-l", self.host, "-p", self.port, "-U", 0]
+        if self.tls:
+            options = "ssl_chain_cert=%s,ssl_key=%s" % (self.tls.certificate, self.tls.key)
+            if self.client_ca:
+                options += ",ssl_verify_mode=2,ssl_ca_cert=%s" % self.client_ca
+            argv += ["-Z", "-o", options]
         return argv + self.args
 
     def start(self):
@@ -161,6 +189,7 @@ class Memcached(Process):
         for _ in range(200):
             if not chosen:
                 self.port = free_port(self.host)
+            plain_address(self.address, not self.tls)
             self.process = spawn(self._argv(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             if self._wait_ready():
                 return self
@@ -203,7 +232,7 @@ class Memcached(Process):
         """The server's own `stats [argument]`, as a dict of text."""
         try:
             if self._control is None:
-                self._control = Wire(self.address)
+                self._control = self.wire()
             self._control.send(("stats " + argument).strip().encode() + b"\r\n")
             lines = self._control.read_until(b"END\r\n").decode().splitlines()
         except (OSError, HarnessError):
@@ -225,12 +254,12 @@ class Memcached(Process):
 
     def value(self, key):
         """What stands under the key in this server, or None."""
-        with Wire(self.address) as wire:
+        with self.wire() as wire:
             return wire.get(key)
 
     def wire(self):
         """A raw connection to it, for the caller to close. Lab.wire() closes by itself."""
-        return Wire(self.address)
+        return Wire(self.address, tls=bool(self.tls) and client_side(certificates().client))
 
 
 class LogLine:
@@ -280,6 +309,23 @@ def run_ringside(*args, input=None, cwd=None):
     return done
 
 
+_doors = {}
+
+
+def door_of(address):
+    """A plain listener of the Ringside that listens there with TLS because of RINGSIDE_TLS; else that address itself."""
+    return _doors.get(address, address)
+
+
+def over_tls(config, door):
+    """The configuration with TLS at every listener and pool that do not speak of it, and a plain listener at `door`."""
+    made = certificates()
+    tls = {"certificate": str(made.server.certificate), "key": str(made.server.key)}
+    listen = [item if isinstance(item, dict) else {"address": item} for item in config.get("listen", ["127.0.0.1:0"])]
+    pools = {name: {"tls": {"ca": str(made.ca)}, **pool} for name, pool in config["pools"].items()}
+    return {**config, "pools": pools, "listen": [{"tls": tls, **item} for item in listen] + [door]}
+
+
 class Ringside(Process):
     """
     A Ringside serving in the foreground. `config` is a dict or the text of the file; with args instead, it is started
@@ -287,6 +333,9 @@ class Ringside(Process):
 
     addresses: where it listens, in the order of the log's lines; address: the first of them.
     wrapper: arguments to stand before the binary (prlimit, strace); env: further environment.
+
+    With RINGSIDE_TLS, what its configuration's file says is over_tls() of `config`; `door` is then the plain listener that
+    it has besides, which is not among the addresses. Started by args it is plain.
     """
 
     _count = 0
@@ -296,6 +345,8 @@ class Ringside(Process):
         self.directory = Path(directory)
         self.config_path = self.directory / ("ringside-%d.yaml" % Ringside._count)
         self.log_path = self.directory / ("ringside-%d.log" % Ringside._count)
+        self.door = "127.0.0.1:%d" % free_port() if ALL_TLS else None
+        self.has_door = False
         self.args = args
         self.wrapper = list(wrapper)
         self.env = dict(env or {})
@@ -313,8 +364,19 @@ class Ringside(Process):
             config = json.dumps(config, indent=2) + "\n"
         self.config = config
         new = self.config_path.with_suffix(".new")
-        new.write_bytes(config if isinstance(config, bytes) else config.encode())
+        new.write_bytes(config if isinstance(config, bytes) else self._text_to_write(config).encode())
         os.replace(new, self.config_path)
+
+    def _text_to_write(self, text):
+        if not ALL_TLS:
+            return text
+        plain_address(self.door)
+        try:
+            text = json.dumps(over_tls(yaml.safe_load(text), self.door), indent=2) + "\n"
+            self.has_door = True
+            return text
+        except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+            return text  # one that is wrong anyway
 
     def launch(self):
         """Starts the process and does not wait. For starts that are meant to fail."""
@@ -337,12 +399,15 @@ class Ringside(Process):
         self.launch()
         if listeners is None:
             listeners = self._configured_listeners()
-        wait_until(lambda: not self.alive or len(self.addresses) >= listeners,
+        wait_until(lambda: not self.alive or (len(self.addresses) >= listeners and self._is_door_open()),
                    lambda: "%d listeners of ringside; its log:\n%s" % (listeners, self.log_text()))
         if not self.alive:
             raise HarnessError("ringside ended with %s at start:\n%s" % (self.process.returncode, self.log_text()))
         self.fds_at_start = self.fd_count()
         return self
+
+    def _is_door_open(self):
+        return not self.has_door or self.door in self._all_addresses()
 
     def _configured_listeners(self):
         if self.args is not None:
@@ -382,13 +447,21 @@ class Ringside(Process):
             return None
         return wait_until(found, lambda: "event %s in the log:\n%s" % (event, self.log_text(after)))
 
-    @property
-    def addresses(self):
+    def _all_addresses(self):
         found = []
         for line in self.log("listening"):
             for address in ADDRESS_IN_LOG.findall(line.message)[:1]:
                 if address not in found:
                     found.append(address)
+        return found
+
+    @property
+    def addresses(self):
+        found = [address for address in self._all_addresses() if address != self.door]
+        for address in found:
+            plain_address(address, self.args is not None)
+            if ALL_TLS and self.args is None:
+                _doors[address] = self.door
         return found
 
     @property
@@ -463,8 +536,8 @@ class Ringside(Process):
     def sockets(self):
         """Its TCP and Unix stream sockets by what they are: {'listen': n, 'client': n, 'upstream': n, 'other': n}."""
         inodes = {link[len("socket:["):-1] for link in process_fds(self.pid).values() if link.startswith("socket:[")}
-        ports = {split_address(a)[1][1] for a in self.addresses if not a.startswith("unix:")}
-        paths = {split_address(a)[1] for a in self.addresses if a.startswith("unix:")}
+        ports = {split_address(a)[1][1] for a in self._all_addresses() if not a.startswith("unix:")}
+        paths = {split_address(a)[1] for a in self._all_addresses() if a.startswith("unix:")}
         kinds = {"listen": 0, "client": 0, "upstream": 0, "other": 0}
         for table in ("tcp", "tcp6"):
             for fields in _proc_net(self.pid, table):
