@@ -243,6 +243,7 @@ static void client_process(struct client *client)
     while (step == REQUEST_STEP_ON && client->paused == 0 && !client->ended && !client->closing &&
            client->in.block != NULL && input_bytes(&client->in) > 0)
         step = requests_step(client, &need);
+    lookahead_end(client);
     if (client->last != NULL)
         client->last->ends_batch = true;
     if (client->ended)

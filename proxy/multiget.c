@@ -382,14 +382,13 @@ static struct slice key_name(const struct multiget_key *key)
     return slice_make(key->data, key->len);
 }
 
-/* The same for all keys of a pool at once, in the order of their list. */
-static void plan_in_pool(const struct multiget *multiget, uint16_t k, const struct pool *pool, struct plan *plans_out)
+/* The keys from k on, in the order of their list. Returns how many. */
+static size_t key_names(const struct multiget *multiget, uint16_t k, struct slice names_out[MULTIGET_KEYS_MAX])
 {
-    struct slice names[MULTIGET_KEYS_MAX];
     size_t n = 0;
     for (; k != NO_KEY; k = multiget->keys[k].next)
-        names[n++] = key_name(&multiget->keys[k]);
-    pool_plan_many(pool, names, n, plans_out);
+        names_out[n++] = key_name(&multiget->keys[k]);
+    return n;
 }
 
 static struct plan plan_by_route(struct multiget *multiget, uint16_t k)
@@ -436,9 +435,14 @@ static void place_keys(struct multiget *multiget, uint16_t k, struct placing *pl
     const struct pool *pool = placing->pool;
     if (pool == NULL && !multiget->is_routed)
         pool = multiget->exchange->pin->snapshot->route->pool;
+    struct route_worker *route = pin_route(multiget->exchange->pin);
     struct plan plans[MULTIGET_KEYS_MAX];
+    struct slice names[MULTIGET_KEYS_MAX];
+    size_t n = key_names(multiget, k, names);
     if (pool != NULL)
-        plan_in_pool(multiget, k, pool, plans);
+        pool_plan_many(pool, names, n, plans);
+    else if (route->route->is_hashed_ahead)
+        ahead_hash(&route->ahead, names, n);
     for (size_t i = 0; k != NO_KEY; i++) {
         uint16_t following = multiget->keys[k].next;
         if (pool == NULL)
@@ -446,6 +450,7 @@ static void place_keys(struct multiget *multiget, uint16_t k, struct placing *pl
         place_key(multiget, k, &plans[i], placing);
         k = following;
     }
+    ahead_clear(&route->ahead);
     for (uint16_t p = first_part; p < multiget->part_count; p++)
         send_part(&multiget->parts[p]);
 }

@@ -15,6 +15,7 @@
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/gate.h"
+#include "proxy/lookahead.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -317,6 +318,9 @@ static enum request_step step_line(struct client *client, size_t *need_out)
         return gate_step(client, need_out);
     struct input *in = &client->in;
     uint64_t item_size_max = client->worker->current->snapshot->config->limits.item_size_bytes;
+    const struct request *known = lookahead_next(client, item_size_max);
+    if (known != NULL)
+        return command_ready(client, known, need_out);
     struct request request;
     switch (request_parse(input_data(in), input_bytes(in), item_size_max, &request)) {
     case REQUEST_PARTIAL:

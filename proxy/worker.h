@@ -16,6 +16,7 @@
 #include "event/loop.h"
 #include "event/mailbox.h"
 #include "pool/upstream.h"
+#include "proxy/lookahead.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -106,11 +107,12 @@ struct worker {
     struct slab multiget_slab;
     struct slab routed_slab;
     struct slab leg_slab;
-    struct list routed;   /* requests that take more than one call; they may outlive their clients */
-    uint64_t next_mark;   /* for upstream->mark */
-    uint32_t next_client; /* numbers clients, to spread them over lanes */
-    bool guarded;         /* some clients may not do everything, or might not once: proxy/gate.h */
-    uint32_t handshakes;  /* of TLS, under way with clients */
+    struct list routed;         /* requests that take more than one call; they may outlive their clients */
+    uint64_t next_mark;         /* for upstream->mark */
+    uint32_t next_client;       /* numbers clients, to spread them over lanes */
+    struct lookahead lookahead; /* of the client whose input is being handled */
+    bool guarded;        /* some clients may not do everything, or might not once: proxy/gate.h */
+    uint32_t handshakes; /* of TLS, under way with clients */
     bool draining;
     bool drained;
     bool stopped;

@@ -5,7 +5,7 @@
 
 static void leaf_resolve(const struct route_node *node, struct resolve *resolve)
 {
-    const struct plan plan = pool_plan(node->pool, resolve->key);
+    const struct plan plan = pool_plan_ahead(node->pool, resolve->key, &resolve->worker->ahead);
     resolve->plan.outcome = plan.outcome;
     resolve->plan.pool = plan.pool;
     resolve->plan.server = plan.server;

@@ -7,7 +7,7 @@
  *   +------------------------------+------+-----------+------------------+
  *
  * Longer texts take full blocks straight from the caller's memory first, and the same tail after them.
- * The rounds themselves stand in md5_rounds.h: for one text, and for four side by side.
+ * The rounds themselves stand in md5_rounds.h: for one text, and for eight side by side, as wide as the processor allows.
  *
  * Does not do: streaming, other digests, anything that needs a secure hash (that is OpenSSL's).
  */
@@ -30,14 +30,7 @@ static inline uint32_t load_le32(const unsigned char *from)
 
 #define MD5_WORD uint32_t
 #define MD5_NAME(x) one_##x
-#include "routing/md5_rounds.h"
-#undef MD5_WORD
-#undef MD5_NAME
-
-/* Four texts at once: compilers have vectors of this size everywhere (SSE2, NEON, or four words). */
-typedef uint32_t lanes __attribute__((vector_size(16)));
-#define MD5_WORD lanes
-#define MD5_NAME(x) four_##x
+#define MD5_TARGET
 #include "routing/md5_rounds.h"
 
 __attribute__((always_inline)) static inline struct one_state md5_block(struct one_state before,
@@ -111,23 +104,101 @@ uint32_t md5_first_word(const char *text, size_t len)
     return md5_of(text, len).a;
 }
 
-void md5_first_words(const struct slice texts[MD5_LANES], uint32_t words_out[MD5_LANES])
+/* ---- Side by side ---- */
+
+/* A text longer than a block can hold is hashed by itself. */
+static bool is_short(struct slice text)
 {
-    unsigned char blocks[MD5_LANES][MD5_BLOCK];
-    for (int lane = 0; lane < MD5_LANES; lane++) {
-        if (texts[lane].len >= MD5_LENGTH_AT) {
-            for (int i = 0; i < MD5_LANES; i++)
-                words_out[i] = md5_first_word(texts[i].data, texts[i].len);
-            return;
-        }
-        md5_short(texts[lane].data, texts[lane].len, blocks[lane]);
+    return text.len < MD5_LENGTH_AT;
+}
+
+/*
+ * For n texts, at most MD5_LANES: word i of each text's block stands in words[i], text by text. Lanes without a short text
+ * are empty texts.
+ */
+static void gather_lanes(const struct slice *texts, size_t n, uint32_t words[16][MD5_LANES])
+{
+    unsigned char block[MD5_BLOCK];
+    for (size_t lane = 0; lane < MD5_LANES; lane++) {
+        bool given = lane < n && is_short(texts[lane]);
+        md5_short(given ? texts[lane].data : "", given ? texts[lane].len : 0, block);
+        for (int i = 0; i < 16; i++)
+            words[i][lane] = load_le32(block + 4 * i);
     }
-    lanes x[16];
-    for (int i = 0; i < 16; i++)
-        x[i] = (lanes){load_le32(blocks[0] + 4 * i), load_le32(blocks[1] + 4 * i), load_le32(blocks[2] + 4 * i),
-                       load_le32(blocks[3] + 4 * i)};
-    const lanes zero = {0};
-    const struct four_state start = {zero + md5_start.a, zero + md5_start.b, zero + md5_start.c, zero + md5_start.d};
-    const struct four_state state = four_block(start, x);
-    memcpy(words_out, &state.a, sizeof state.a);
+}
+
+#define MD5_LANES_FUNCTION(name, prefix, vector, target)                                                     \
+    target static void name(uint32_t words[16][MD5_LANES], uint32_t first_words_out[MD5_LANES])              \
+    {                                                                                                        \
+        for (size_t at = 0; at < MD5_LANES; at += sizeof(vector) / sizeof(uint32_t)) {                       \
+            vector x[16];                                                                                    \
+            for (int i = 0; i < 16; i++)                                                                     \
+                memcpy(&x[i], &words[i][at], sizeof x[i]);                                                   \
+            const vector zero = {0};                                                                         \
+            const struct prefix##_state start = {zero + md5_start.a, zero + md5_start.b, zero + md5_start.c, \
+                                                 zero + md5_start.d};                                        \
+            const struct prefix##_state state = prefix##_block(start, x);                                    \
+            memcpy(first_words_out + at, &state.a, sizeof state.a);                                          \
+        }                                                                                                    \
+    }
+
+/* Compilers have vectors of this size everywhere: SSE2, NEON, or four words. */
+typedef uint32_t lanes4 __attribute__((vector_size(16)));
+#define MD5_WORD lanes4
+#define MD5_NAME(x) four_##x
+#define MD5_TARGET
+#include "routing/md5_rounds.h"
+MD5_LANES_FUNCTION(hash_lanes, four, lanes4, )
+
+#ifdef __x86_64__
+#define WITH_AVX2 __attribute__((target("avx2")))
+typedef uint32_t lanes8 __attribute__((vector_size(32)));
+#define MD5_WORD lanes8
+#define MD5_NAME(x) eight_##x
+#define MD5_TARGET WITH_AVX2
+#include "routing/md5_rounds.h"
+MD5_LANES_FUNCTION(hash_lanes_avx2, eight, lanes8, WITH_AVX2)
+
+/* The same vectors: this one can rotate, and has functions of three words. */
+#define WITH_AVX512 __attribute__((target("avx512vl")))
+#define MD5_WORD lanes8
+#define MD5_NAME(x) rotating_##x
+#define MD5_TARGET WITH_AVX512
+#include "routing/md5_rounds.h"
+MD5_LANES_FUNCTION(hash_lanes_avx512, rotating, lanes8, WITH_AVX512)
+#endif
+
+typedef void lanes_fn(uint32_t words[16][MD5_LANES], uint32_t first_words_out[MD5_LANES]);
+
+static lanes_fn *widest(void)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx512vl"))
+        return hash_lanes_avx512;
+    if (__builtin_cpu_supports("avx2"))
+        return hash_lanes_avx2;
+#endif
+    return hash_lanes;
+}
+
+/* At most MD5_LANES texts. */
+static void hash_group(const struct slice *texts, size_t n, uint32_t *words_out)
+{
+    uint32_t words[16][MD5_LANES];
+    uint32_t first_words[MD5_LANES];
+    gather_lanes(texts, n, words);
+    widest()(words, first_words);
+    for (size_t i = 0; i < n; i++)
+        words_out[i] = is_short(texts[i]) ? first_words[i] : md5_first_word(texts[i].data, texts[i].len);
+}
+
+void md5_first_words(const struct slice *texts, size_t n, uint32_t *words_out)
+{
+    for (size_t i = 0; i < n; i += MD5_LANES) {
+        size_t count = n - i < MD5_LANES ? n - i : MD5_LANES;
+        if (count == 1)
+            words_out[i] = md5_first_word(texts[i].data, texts[i].len);
+        else
+            hash_group(texts + i, count, words_out + i);
+    }
 }

@@ -16,8 +16,11 @@ void md5_words(const char *text, size_t len, uint32_t words_out[4]);
 /* Word 0 alone: what the field calls the md5 hash of a key. A little faster than md5_words. */
 uint32_t md5_first_word(const char *text, size_t len);
 
-/* The same of several texts at once: less than half the time of one after the other, if all are below 56 bytes. */
-#define MD5_LANES 4
-void md5_first_words(const struct slice texts[MD5_LANES], uint32_t words_out[MD5_LANES]);
+/*
+ * The same of n texts, which are hashed MD5_LANES at a time: a text then costs a fifth of what one by itself does, if it is
+ * below 56 bytes.
+ */
+#define MD5_LANES 8
+void md5_first_words(const struct slice *texts, size_t n, uint32_t *words_out);
 
 #endif

@@ -1,13 +1,14 @@
 /*
  * The rounds of MD5 (RFC 1321) over MD5_WORD, which is a number, or a vector of numbers that each belong to a text of its
- * own. Included by md5.c alone, once for each kind of word: MD5_NAME(x) gives each copy its names.
+ * own. Included by md5.c alone, once for each kind of word: MD5_NAME(x) gives each copy its names, MD5_TARGET the
+ * instructions that it may use.
  */
 
 struct MD5_NAME(state) {
     MD5_WORD a, b, c, d;
 };
 
-static inline MD5_WORD MD5_NAME(rotate_left)(MD5_WORD x, unsigned bits)
+MD5_TARGET static inline MD5_WORD MD5_NAME(rotate_left)(MD5_WORD x, unsigned bits)
 {
     return x << bits | x >> (32 - bits);
 }
@@ -21,7 +22,7 @@ static inline MD5_WORD MD5_NAME(rotate_left)(MD5_WORD x, unsigned bits)
 #define H(a, b, c, d, x, s, k) a = MD5_NAME(rotate_left)(a + (x) + (k) + (b ^ (c ^ d)), s) + b
 #define I(a, b, c, d, x, s, k) a = MD5_NAME(rotate_left)(a + (x) + (k) + (c ^ (b | ~d)), s) + b
 
-static inline void MD5_NAME(round_f)(struct MD5_NAME(state) * s, const MD5_WORD x[16])
+MD5_TARGET static inline void MD5_NAME(round_f)(struct MD5_NAME(state) * s, const MD5_WORD x[16])
 {
     MD5_WORD a = s->a, b = s->b, c = s->c, d = s->d;
     F(a, b, c, d, x[0], 7, 0xd76aa478u), F(d, a, b, c, x[1], 12, 0xe8c7b756u);
@@ -35,7 +36,7 @@ static inline void MD5_NAME(round_f)(struct MD5_NAME(state) * s, const MD5_WORD 
     *s = (struct MD5_NAME(state)){a, b, c, d};
 }
 
-static inline void MD5_NAME(round_g)(struct MD5_NAME(state) * s, const MD5_WORD x[16])
+MD5_TARGET static inline void MD5_NAME(round_g)(struct MD5_NAME(state) * s, const MD5_WORD x[16])
 {
     MD5_WORD a = s->a, b = s->b, c = s->c, d = s->d;
     G(a, b, c, d, x[1], 5, 0xf61e2562u), G(d, a, b, c, x[6], 9, 0xc040b340u);
@@ -49,7 +50,7 @@ static inline void MD5_NAME(round_g)(struct MD5_NAME(state) * s, const MD5_WORD 
     *s = (struct MD5_NAME(state)){a, b, c, d};
 }
 
-static inline void MD5_NAME(round_h)(struct MD5_NAME(state) * s, const MD5_WORD x[16])
+MD5_TARGET static inline void MD5_NAME(round_h)(struct MD5_NAME(state) * s, const MD5_WORD x[16])
 {
     MD5_WORD a = s->a, b = s->b, c = s->c, d = s->d;
     H(a, b, c, d, x[5], 4, 0xfffa3942u), H(d, a, b, c, x[8], 11, 0x8771f681u);
@@ -63,7 +64,7 @@ static inline void MD5_NAME(round_h)(struct MD5_NAME(state) * s, const MD5_WORD 
     *s = (struct MD5_NAME(state)){a, b, c, d};
 }
 
-static inline void MD5_NAME(round_i)(struct MD5_NAME(state) * s, const MD5_WORD x[16])
+MD5_TARGET static inline void MD5_NAME(round_i)(struct MD5_NAME(state) * s, const MD5_WORD x[16])
 {
     MD5_WORD a = s->a, b = s->b, c = s->c, d = s->d;
     I(a, b, c, d, x[0], 6, 0xf4292244u), I(d, a, b, c, x[7], 10, 0x432aff97u);
@@ -78,7 +79,7 @@ static inline void MD5_NAME(round_i)(struct MD5_NAME(state) * s, const MD5_WORD 
 }
 
 /* One block: the state after it. Always inline: where only word 0 is wanted, the compiler drops the last three steps. */
-__attribute__((always_inline)) static inline struct MD5_NAME(state)
+MD5_TARGET __attribute__((always_inline)) static inline struct MD5_NAME(state)
     MD5_NAME(block)(struct MD5_NAME(state) before, const MD5_WORD x[16])
 {
     struct MD5_NAME(state) s = before;
@@ -93,3 +94,6 @@ __attribute__((always_inline)) static inline struct MD5_NAME(state)
 #undef G
 #undef H
 #undef I
+#undef MD5_WORD
+#undef MD5_NAME
+#undef MD5_TARGET

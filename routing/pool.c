@@ -33,6 +33,12 @@ struct plan pool_plan(const struct pool *pool, struct slice key)
     return plan_for(pool, key, ring_locate(pool->ring, key.data, key.len));
 }
 
+struct plan pool_plan_ahead(const struct pool *pool, struct slice key, struct ahead *ahead)
+{
+    key = tag_apply(pool->hash_tag, key);
+    return plan_for(pool, key, ring_locate_ahead(pool->ring, key, ahead));
+}
+
 void pool_plan_many(const struct pool *pool, struct slice *keys, size_t n, struct plan *plans_out)
 {
     uint32_t indexes[POOL_KEYS_MAX];

@@ -54,6 +54,9 @@ struct plan {
 /* Where a key goes now: its server on the ring, or, when that is down, as the pool's policy says. */
 struct plan pool_plan(const struct pool *pool, struct slice key);
 
+/* The same with a hash made ahead, if there is one for the key. */
+struct plan pool_plan_ahead(const struct pool *pool, struct slice key, struct ahead *ahead);
+
 /* The same for n keys at once, at most POOL_KEYS_MAX. The keys are replaced by what is hashed of them. */
 #define POOL_KEYS_MAX 128
 void pool_plan_many(const struct pool *pool, struct slice *keys, size_t n, struct plan *plans_out);

@@ -116,19 +116,29 @@ uint32_t ring_locate(const struct ring *ring, const char *key, size_t len)
     return ring->locate(ring->state, ring->locate_hash(key, len));
 }
 
+uint32_t ring_locate_ahead(const struct ring *ring, struct slice key, struct ahead *ahead)
+{
+    uint32_t hash;
+    if (ring->locate_hash != md5_first_word || !ahead_find(ahead, key, &hash))
+        hash = ring->locate_hash(key.data, key.len);
+    return ring->locate(ring->state, hash);
+}
+
+bool ring_is_hashed_ahead(const struct ring *ring)
+{
+    return ring->locate_hash == md5_first_word;
+}
+
 void ring_locate_many(const struct ring *ring, const struct slice *keys, size_t n, uint32_t *servers_out)
 {
-    size_t i = 0;
-    if (ring->locate_hash == md5_first_word) {
-        uint32_t hashes[MD5_LANES];
-        for (; n - i >= MD5_LANES; i += MD5_LANES) {
-            md5_first_words(keys + i, hashes);
-            for (size_t lane = 0; lane < MD5_LANES; lane++)
-                servers_out[i + lane] = ring->locate(ring->state, hashes[lane]);
-        }
+    if (ring->locate_hash != md5_first_word) {
+        for (size_t i = 0; i < n; i++)
+            servers_out[i] = ring_locate(ring, keys[i].data, keys[i].len);
+        return;
     }
-    for (; i < n; i++)
-        servers_out[i] = ring_locate(ring, keys[i].data, keys[i].len);
+    md5_first_words(keys, n, servers_out);
+    for (size_t i = 0; i < n; i++)
+        servers_out[i] = ring->locate(ring->state, servers_out[i]);
 }
 
 /* The first usable member, or RING_NONE. With most members usable it looks at one or two. */

@@ -7,6 +7,7 @@
 #define RINGSIDE_ROUTING_RING_H
 
 #include "base/slice.h"
+#include "routing/ahead.h"
 #include "routing/hash.h"
 
 #include <stdbool.h>
@@ -53,6 +54,10 @@ void ring_destroy(struct ring **ring);
 
 /* The member that owns key (the hash tag already applied). Hot path: no allocation, no lock, no branch on n == 1. */
 uint32_t ring_locate(const struct ring *ring, const char *key, size_t len);
+
+/* The same with a hash made ahead, if there is one for the key; and whether it would help at all. */
+uint32_t ring_locate_ahead(const struct ring *ring, struct slice key, struct ahead *ahead);
+bool ring_is_hashed_ahead(const struct ring *ring);
 
 /* The same for n keys at once. */
 void ring_locate_many(const struct ring *ring, const struct slice *keys, size_t n, uint32_t *servers_out);

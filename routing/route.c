@@ -92,6 +92,7 @@ static void note_pool(struct route *route, const struct pool *pool)
             return;
     }
     route->pools[route->pool_count++] = pool;
+    route->is_hashed_ahead |= ring_is_hashed_ahead(pool->ring);
 }
 
 /* Takes path over. NULL when memory is out. */

@@ -9,6 +9,7 @@
 #include "base/slab.h"
 #include "base/slice.h"
 #include "base/text.h"
+#include "routing/ahead.h"
 #include "routing/pool.h"
 #include "routing/spec.h"
 #include "wire/traits.h"
@@ -29,6 +30,7 @@ struct route {
     size_t node_count;
     const struct pool **pools; /* those that can be reached, each once */
     size_t pool_count;
+    bool is_hashed_ahead; /* some pool's ring takes hashes made ahead */
 };
 
 /* What a node keeps for one worker: for its own use, all zero at first. */
@@ -47,6 +49,7 @@ struct route_worker {
     uint64_t unix_us;            /* real time, for trying out another moment; 0: the clock says */
     unsigned index;              /* of the worker */
     bool dry;                    /* nothing is sent: limits let everything through */
+    struct ahead ahead;          /* hashes of keys that are about to be asked for; to be emptied when they were */
 };
 
 /* upstreams may be NULL, and may be set later. false: memory is out. */
@@ -80,7 +83,8 @@ static inline struct plan route_plan(struct route_worker *worker, const struct r
                                      struct slice key)
 {
     const struct pool *pool = worker->route->pool;
-    return __builtin_expect(pool != NULL, 1) ? pool_plan(pool, key) : route_resolve(worker, traits, verb, key);
+    return __builtin_expect(pool != NULL, 1) ? pool_plan_ahead(pool, key, &worker->ahead)
+                                             : route_resolve(worker, traits, verb, key);
 }
 
 /* Appends the paths that the key can take, one a line: route, pool, server, hash, point. */

@@ -100,7 +100,7 @@ static bool fast_store(enum verb verb, const char *data, const char *end, uint64
     return true;
 }
 
-bool fast_parse(const char *data, size_t len, uint64_t item_size_max, struct request *request_out)
+bool request_parse_frequent(const char *data, size_t len, uint64_t item_size_max, struct request *request_out)
 {
     static const char get[4] = "get ", gets[4] = "gets", set[4] = "set ", add[4] = "add ";
     if (len < sizeof("get k\r\n") - 1)

@@ -75,9 +75,6 @@ uint64_t parse_swallow_bytes(struct slice token);
 
 /* All of these: request_out is zeroed, but for line_bytes, verb and line. */
 
-/* A request of the frequent kinds, in canonical form. false: it is none, or not whole; *request_out is untouched. */
-bool fast_parse(const char *data, size_t len, uint64_t item_size_max, struct request *request_out);
-
 enum request_status classic_parse(const struct parse_line *line, uint64_t item_size_max, struct request *request_out);
 enum request_status meta_parse(const struct parse_line *line, uint64_t item_size_max, struct request *request_out);
 enum request_status retrieval_parse(const struct parse_line *line, struct request *request_out);

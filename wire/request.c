@@ -149,7 +149,7 @@ static enum request_status parse_unended(const char *data, size_t len, struct re
 
 enum request_status request_parse(const char *data, size_t len, uint64_t item_size_max, struct request *request_out)
 {
-    if (fast_parse(data, len, item_size_max, request_out))
+    if (request_parse_frequent(data, len, item_size_max, request_out))
         return REQUEST_READY;
     parse_start(request_out);
     const char *newline = len == 0 ? NULL : memchr(data, '\n', len);

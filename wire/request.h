@@ -58,6 +58,12 @@ struct request {
 enum request_status request_parse(const char *data, size_t len, uint64_t item_size_max, struct request *request_out);
 
 /*
+ * The same for a line of the frequent kinds, in canonical form, that is here as a whole: get or gets of one key, set, add. It is
+ * READY then. false: anything else; *request_out is untouched.
+ */
+bool request_parse_frequent(const char *data, size_t len, uint64_t item_size_max, struct request *request_out);
+
+/*
  * The continuation of a long retrieval line: data starts where the last part ended. `more` keeps verb, and gets keys,
  * key, key_count and line_bytes; its prefix still points into the first part, as long as the caller keeps that. READY:
  * the line ended within data (key_count may be 0); KEYS: it goes on; PARTIAL: not even one further key is whole;

@@ -76,19 +76,25 @@ static const struct md5_golden md5_goldens[] = {
      {0xa2f4ed57u, 0x55c9e32bu, 0x2eda49acu, 0x7ab60721u}},
 };
 
-/* Four at once, of all lengths around the border of one block, each lane with a length of its own. */
-START_TEST(md5_of_four_texts_is_that_of_each)
+/* However many, of all lengths around the border of one block, each lane with a length of its own. */
+START_TEST(md5_of_many_texts_is_that_of_each)
 {
+    enum { COUNT = 3 * MD5_LANES };
     char text[300];
     for (size_t i = 0; i < sizeof text; i++)
         text[i] = (char)(i * 31 + 7);
-    for (size_t len = 0; len < 80; len++) {
-        const struct slice texts[MD5_LANES] = {slice_make(text, len), slice_make(text + 1, (len * 7) % 56),
-                                               slice_make(text + 100, (len * 3 + 1) % 56), slice_make(text + 50, 55)};
-        uint32_t words[MD5_LANES];
-        md5_first_words(texts, words);
-        for (int lane = 0; lane < MD5_LANES; lane++)
-            ck_assert_uint_eq(words[lane], md5_first_word(texts[lane].data, texts[lane].len));
+    for (size_t n = 0; n <= COUNT; n++) {
+        for (size_t len = 0; len < 80; len++) {
+            struct slice texts[COUNT];
+            uint32_t words[COUNT + 1];
+            words[n] = 42;
+            for (size_t i = 0; i < n; i++)
+                texts[i] = slice_make(text + 9 * i, i % 5 == 4 ? len : (len * (2 * i + 1)) % 56);
+            md5_first_words(texts, n, words);
+            for (size_t i = 0; i < n; i++)
+                ck_assert_uint_eq(words[i], md5_first_word(texts[i].data, texts[i].len));
+            ck_assert_uint_eq(words[n], 42);
+        }
     }
 }
 END_TEST
@@ -239,7 +245,7 @@ int main(void)
     TCase *tcase = tcase_create("hash");
     tcase_set_timeout(tcase, 300);
     tcase_add_loop_test(tcase, published_values_come_out, 0, COUNT(goldens));
-    tcase_add_test(tcase, md5_of_four_texts_is_that_of_each);
+    tcase_add_test(tcase, md5_of_many_texts_is_that_of_each);
     tcase_add_loop_test(tcase, md5_gives_the_values_of_its_rfc, 0, COUNT(md5_goldens));
     tcase_add_test(tcase, md5_of_a_server_name_gives_the_points_of_twemproxy);
     tcase_add_test(tcase, md5_equals_openssl_at_every_length);
