@@ -77,6 +77,7 @@ static const struct option config_options[] = {
      .restart = true},
     {"user", OPTION_STRING, .offset = offsetof(struct config, user), .bind = bind_user, .restart = true,
      .advice = "a user's name such as `nobody`"},
+    {"coalesce", OPTION_FLAG, .offset = offsetof(struct config, coalesce), .initial = "yes"},
     {"listen", OPTION_PART, .bind = bind_listens, .advice = "a list such as `[127.0.0.1:11211]`"},
     {.name = "admin", .type = OPTION_LATER},
     {"limits", OPTION_GROUP, .table = &limits_table},

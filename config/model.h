@@ -140,6 +140,7 @@ struct config {
     char *path;       /* the file, or NULL when it came from the command line */
     uint32_t workers; /* 0: one a CPU */
     char *user;       /* whom to run as when started as root; NULL: not given */
+    bool coalesce;    /* a busy worker lets requests gather: proxy/coalesce.h */
     struct config_listen *listens;
     size_t listen_count;
     struct config_limits limits;

@@ -523,7 +523,7 @@ static void set_default(const struct option *option, void *target)
     struct slice text = slice_make(option->initial, strlen(option->initial));
     const char *error;
     uint64_t number = 0;
-    if (option->type == OPTION_CHOICE) {
+    if (option->type == OPTION_CHOICE || option->type == OPTION_FLAG) {
         const struct option_choice *choice = find_choice(option, text);
         assert(choice != NULL);
         store_choice(option, target, choice->value);

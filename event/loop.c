@@ -50,6 +50,7 @@ int loop_init(struct loop *loop)
     loop->now_us = 0;
     loop->turns = 0;
     loop->stopping = false;
+    loop->before_wait = NULL;
     loop->timer_due_ms = UINT64_MAX;
     for (int phase = 0; phase < LOOP_PHASES; phase++)
         list_init(&loop->tasks[phase]);
@@ -122,6 +123,8 @@ void loop_run(struct loop *loop)
         loop->turns++;
         /* ONCE always: NONBLOCK alone would go on for as long as anything is ready. */
         int nonblock = has_tasks(loop) ? EVLOOP_NONBLOCK : 0;
+        if (nonblock == 0 && loop->before_wait != NULL)
+            loop->before_wait(loop);
         if (event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | nonblock) < 0)
             break;
     }

@@ -42,6 +42,8 @@ struct loop {
     uint64_t now_us; /* of this turn; 0: not read yet */
     uint64_t turns;
     bool stopping;
+    /* Called before each wait for events that may last; NULL: nothing is. */
+    void (*before_wait)(struct loop *loop);
 };
 
 /* 0, or -1 with errno. */

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define CLIENTS_PER_CHUNK 64
@@ -407,12 +408,20 @@ failed_loop:
     return NULL;
 }
 
+static void before_wait(struct loop *loop)
+{
+    coalesce(list_entry(loop, struct worker, loop));
+}
+
 static void *worker_main(void *context)
 {
     struct worker *worker = context;
     char name[16];
     snprintf(name, sizeof name, "worker-%u", worker->index);
     pthread_setname_np(pthread_self(), name);
+    /* Timers that are due within the default, 50 us, are let fire together: too coarse for coalesce. */
+    prctl(PR_SET_TIMERSLACK, 1000ul);
+    worker->loop.before_wait = before_wait;
     loop_run(&worker->loop);
     return NULL;
 }

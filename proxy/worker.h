@@ -16,6 +16,7 @@
 #include "event/loop.h"
 #include "event/mailbox.h"
 #include "pool/upstream.h"
+#include "proxy/coalesce.h"
 #include "proxy/lookahead.h"
 
 #include <pthread.h>
@@ -44,6 +45,7 @@
     X(requests_failed, "requests answered with an error of Ringside's own")                                   \
     X(requests_shed, "requests refused: limits.memory")                                                       \
     X(keys, "keys asked for or changed")                                                                      \
+    X(turns_coalesced, "times that a busy worker let requests gather before it went on")                      \
     X(bytes_read, "bytes read from clients")                                                                  \
     X(bytes_written, "bytes written to clients")
 
@@ -111,6 +113,7 @@ struct worker {
     uint64_t next_mark;         /* for upstream->mark */
     uint32_t next_client;       /* numbers clients, to spread them over lanes */
     struct lookahead lookahead; /* of the client whose input is being handled */
+    struct coalesce coalesce;
     bool guarded;        /* some clients may not do everything, or might not once: proxy/gate.h */
     uint32_t handshakes; /* of TLS, under way with clients */
     bool draining;

@@ -1,0 +1,57 @@
+/* Owns the decision whether a worker sleeps before it waits, and the sleep: see coalesce.h. */
+#include "proxy/coalesce.h"
+
+#include "proxy/worker.h"
+
+#include <time.h>
+
+/* It begins when the thread works more than this share of its time (percent), and ends below that. */
+#define BEGIN_BUSY 60
+#define END_BUSY 35
+/* Keys a second; at the first one ten gather in a sleep, with what it takes to wake up. */
+#define BEGIN_KEYS 200000
+#define END_KEYS 150000
+
+bool coalesce_decide(bool sleeps, const struct coalesce_load *load)
+{
+    uint64_t busy = sleeps ? END_BUSY : BEGIN_BUSY;
+    uint64_t keys = sleeps ? END_KEYS : BEGIN_KEYS;
+    return load->cpu_us * 100 >= load->wall_us * busy && load->keys * 1000000 >= load->wall_us * keys;
+}
+
+static uint64_t clock_us(clockid_t id)
+{
+    struct timespec now;
+    clock_gettime(id, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void look(struct worker *worker)
+{
+    struct coalesce *coalesce = &worker->coalesce;
+    const struct coalesce_load now = {
+        .wall_us = clock_us(CLOCK_MONOTONIC),
+        .cpu_us = clock_us(CLOCK_THREAD_CPUTIME_ID),
+        .keys = counter_read(&worker->stats.keys),
+    };
+    const struct coalesce_load load = {
+        .wall_us = now.wall_us - coalesce->since.wall_us,
+        .cpu_us = now.cpu_us - coalesce->since.cpu_us,
+        .keys = now.keys - coalesce->since.keys,
+    };
+    bool wanted = worker->current != NULL && worker->current->snapshot->config->coalesce;
+    coalesce->sleeps = wanted && coalesce_decide(coalesce->sleeps, &load);
+    coalesce->since = now;
+    coalesce->turns = 0;
+}
+
+void coalesce(struct worker *worker)
+{
+    if (++worker->coalesce.turns >= COALESCE_TURNS)
+        look(worker);
+    if (!worker->coalesce.sleeps)
+        return;
+    counter_add(&worker->stats.turns_coalesced, 1);
+    const struct timespec sleep = {.tv_nsec = COALESCE_SLEEP_US * 1000};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &sleep, NULL);
+}

@@ -1,0 +1,43 @@
+/*
+ * A busy worker lets requests gather: before it waits for the next events it sleeps for a moment, so that a turn handles more of
+ * them with fewer system calls. As network cards coalesce interrupts, and for the same reason.
+ *
+ *      turns of a few requests:   wait read write | wait read write | wait read write | ...
+ *      coalesced:                 sleep wait read read read write ............... | sleep ...
+ *
+ * It does so only while it is short of time and requests come so fast that many gather in that moment: then each of them waits
+ * for others anyhow. A worker that has time to spare answers at once.
+ */
+#ifndef RINGSIDE_PROXY_COALESCE_H
+#define RINGSIDE_PROXY_COALESCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct worker;
+
+/* How long it sleeps, in microseconds. */
+#define COALESCE_SLEEP_US 50
+/* Turns between two looks at the load. */
+#define COALESCE_TURNS 128
+
+/* A worker's load between two looks. */
+struct coalesce_load {
+    uint64_t wall_us; /* that went by */
+    uint64_t cpu_us;  /* that the thread worked */
+    uint64_t keys;    /* that were asked for */
+};
+
+struct coalesce {
+    bool sleeps;
+    uint64_t turns;             /* since the last look */
+    struct coalesce_load since; /* at the last look: clocks and count as they stood */
+};
+
+/* Whether to sleep under that load, having slept before or not. */
+bool coalesce_decide(bool sleeps, const struct coalesce_load *load);
+
+/* Before the worker waits for events. */
+void coalesce(struct worker *worker);
+
+#endif
