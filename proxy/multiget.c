@@ -238,7 +238,8 @@ static bool take_value(struct multiget_part *part, const struct call_reply *repl
         part->current = find_key(part, reply->unit->key);
         if (part->current == NO_KEY)
             return false;
-        multiget_advance(multiget);
+        if (multiget->keys[multiget->next].state != KEY_WAITING)
+            multiget_advance(multiget);
     }
     struct exchange *exchange = multiget->exchange;
     struct multiget_key *key = &multiget->keys[part->current];
@@ -248,8 +249,9 @@ static bool take_value(struct multiget_part *part, const struct call_reply *repl
         client_close_soon(exchange->client);
     if (reply->last) {
         key->state = KEY_HELD;
+        if (part->current == multiget->next)
+            multiget_advance(multiget);
         part->current = NO_KEY;
-        multiget_advance(multiget);
     }
     return true;
 }

@@ -187,7 +187,15 @@ enum request_status request_parse_more_keys(const char *data, size_t len, struct
     return len < REQUEST_LINE_MAX ? REQUEST_PARTIAL : give_up(more, PARSE_LINE_TOO_LONG);
 }
 
+/* What take_keys let through holds keys and spaces alone. */
 bool request_next_key(struct slice *keys, struct slice *key_out)
 {
-    return token_next(keys, key_out);
+    const char *at = keys->data;
+    const char *end = at + keys->len;
+    while (at < end && *at == ' ')
+        at++;
+    const char *key_end = scan_key(at, end);
+    *key_out = slice_make(at, (size_t)(key_end - at));
+    *keys = slice_make(key_end, (size_t)(end - key_end));
+    return key_end > at;
 }
