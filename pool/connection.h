@@ -34,8 +34,8 @@ struct connection {
     uint64_t extended_at;   /* read_bytes when a deadline was last put off */
     struct call *first, *last;
     struct call *first_waiting; /* the first that has not timed out */
-    struct call
-        *first_unsent; /* the first of which nothing is encrypted; behind it too. See record_limit in connection.c */
+    struct call *
+        first_unsent; /* the first of which nothing is encrypted; behind it too. See record_limit in connection_write.c */
     uint32_t call_count;
     struct input in;
     struct reply_unit unit; /* the one being streamed, while body_left > 0 */

@@ -1,0 +1,83 @@
+/* Owns the bytes of a connection on their way out: how many of them one write takes, and what follows when it is done. */
+#include "pool/connection_internal.h"
+
+/* The plaintext of a full TLS record, and what memcached reads at once. */
+#define RECORD_BYTES 16384
+
+/*
+ * How much to write at once over TLS: whole requests of at most one record, or one request that is larger, to its end. So no
+ * record holds the end of one read and the begin of the next: memcached (1.6.18) takes of a record what it has room for, or
+ * what it needs for a value, and then waits for the socket, though the rest of the record lies decrypted in its memory.
+ *
+ *      ... written | unreported | first unsent | next | next ...
+ *                               ^ from         ^ a border each
+ */
+static size_t record_limit(struct connection *connection)
+{
+    uint64_t written = connection->written_bytes, from = written + connection->transport.unreported;
+    struct call *call = connection->first_unsent;
+    while (call != NULL && call->begin < from)
+        call = call->next;
+    connection->first_unsent = call;
+    if (call != NULL && call->begin == from)
+        call = call->next;
+    else if (call != NULL)
+        return (size_t)(call->begin - written); /* the rest of one that is larger */
+    while (call != NULL && call->next != NULL && call->next->begin - from <= RECORD_BYTES)
+        call = call->next;
+    if (call == NULL || (call->next == NULL && written + connection->out.bytes - from <= RECORD_BYTES))
+        return SIZE_MAX;
+    return (size_t)(call->begin - written);
+}
+
+static size_t write_limit(struct connection *connection)
+{
+    if (connection->gated)
+        return connection->greeting_bytes - (size_t)connection->written_bytes;
+    return connection->transport.methods == &transport_plain ? SIZE_MAX : record_limit(connection);
+}
+
+/* Writes what can be written now. false: the connection is lost. */
+static bool write_out(struct connection *connection)
+{
+    size_t limit;
+    ssize_t n;
+    do {
+        limit = write_limit(connection);
+        n = transport_write_chain(&connection->transport, &connection->out, connection_memory(connection), limit);
+        if (n == TRANSPORT_ERROR)
+            return false;
+        connection->written_bytes += (uint64_t)n;
+        counter_add(&connection->upstream->stats->bytes_out, (uint64_t)n);
+        if (n > 0 && connection->exclusive)
+            connection->progress_us = loop_now_us(connection_loop(connection));
+    } while ((size_t)n == limit && !connection->gated && !chain_is_empty(&connection->out));
+    return true;
+}
+
+void connection_flush(struct loop_task *task)
+{
+    struct connection *connection = list_entry(task, struct connection, flush);
+    if (connection->state != CONNECTION_OPEN || chain_is_empty(&connection->out) ||
+        list_is_linked(&connection->fail.node))
+        return;
+    if (connection->gated && connection->written_bytes == connection->greeting_bytes)
+        return;
+    if (!write_out(connection)) {
+        connection_fail(connection, CALL_FAILURE_RESET, "the server closed the connection");
+        return;
+    }
+    bool blocked =
+        connection->gated ? connection->written_bytes < connection->greeting_bytes : !chain_is_empty(&connection->out);
+    unsigned readable = connection->held ? 0 : TRANSPORT_READABLE;
+    if (transport_want(&connection->transport, readable | (blocked ? TRANSPORT_WRITABLE : 0)) != 0) {
+        connection_fail(connection, CALL_FAILURE_LOCAL, "out of memory");
+        return;
+    }
+    if (blocked && connection->exclusive && !wheel_is_armed(&connection->timer))
+        connection_set_timer(connection);
+    if (blocked && !chain_settle(&connection->out, connection_memory(connection)))
+        connection_fail(connection, CALL_FAILURE_LOCAL, "out of memory");
+    else if (connection->out.bytes <= UPSTREAM_QUEUE_LOW)
+        connection_wake_waiters(connection);
+}
