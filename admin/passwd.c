@@ -12,6 +12,7 @@
 #include "admin/options.h"
 #include "base/text.h"
 #include "tls/password_hash.h"
+#include "tls/scram_keys.h"
 #include "tls/users.h"
 
 #include <errno.h>
@@ -26,6 +27,9 @@
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
+
+/* Room for a hash, a blank, and SCRAM's keys. */
+#define SECRETS_TEXT_MAX (PASSWORD_HASH_TEXT_MAX + SCRAM_KEYS_TEXT_MAX)
 
 struct password {
     char data[USERS_PASSWORD_MAX + 2];
@@ -261,7 +265,7 @@ static int lock_folder(const char *path)
     return fd;
 }
 
-static int replace(const char *path, const char *name, const char *hash)
+static int replace(const char *path, const char *name, const char *secrets)
 {
     struct text old, new;
     text_init(&old);
@@ -269,8 +273,8 @@ static int replace(const char *path, const char *name, const char *hash)
     int folder = lock_folder(path);
     int status = folder >= 0 ? read_users(path, &old) : system_failure(path, "its folder cannot be opened");
     if (status == EXIT_STATUS_DONE) {
-        bool changed =
-            users_replace_text(text_slice(&old), slice_make(name, strlen(name)), slice_make(hash, strlen(hash)), &new);
+        bool changed = users_replace_text(text_slice(&old), slice_make(name, strlen(name)),
+                                          slice_make(secrets, strlen(secrets)), &new);
         errno = ENOMEM;
         status = new.failed ? system_failure(path, "cannot be written") : write_file(path, text_slice(&new), folder);
         if (status == EXIT_STATUS_DONE)
@@ -283,19 +287,30 @@ static int replace(const char *path, const char *name, const char *hash)
     return status;
 }
 
+/* What stands behind the colon: the hash, a blank, and SCRAM's keys. */
+static bool make_secrets(const struct password *password, char out[SECRETS_TEXT_MAX])
+{
+    struct slice text = slice_make(password->data, password->len);
+    if (!password_hash_make(text, out))
+        return false;
+    size_t len = strlen(out);
+    out[len] = ' ';
+    return scram_keys_make(text, out + len + 1);
+}
+
 /* With the file known to be good so far. */
 static int ask_and_replace(const char *path, const char *name)
 {
-    char hash[PASSWORD_HASH_TEXT_MAX];
+    char secrets[SECRETS_TEXT_MAX];
     struct password password;
     int status = ask(&password);
-    if (status == EXIT_STATUS_DONE && !password_hash_make(slice_make(password.data, password.len), hash)) {
+    if (status == EXIT_STATUS_DONE && !make_secrets(&password, secrets)) {
         fprintf(stderr, "ringside: no hash can be made: there is no memory, or there are no random bytes\n");
         status = EXIT_STATUS_SYSTEM;
     }
     OPENSSL_cleanse(&password, sizeof password);
     if (status == EXIT_STATUS_DONE)
-        status = replace(path, name, hash);
+        status = replace(path, name, secrets);
     return status;
 }
 

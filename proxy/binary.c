@@ -13,12 +13,13 @@
 
 #include "proxy/client.h"
 #include "proxy/gate.h"
+#include "tls/scram.h"
 
 #include <string.h>
 
 /* Opcodes. */
 #define SASL_LIST 0x20
-#define SASL_AUTH 0x21
+#define SASL_STEP 0x22
 #define SASL_MESSAGE_MAX 2048
 
 /* Answers the request that is being taken in. */
@@ -187,6 +188,30 @@ static void quit(struct client *client, const struct binary_request *binary)
     client_end(client);
 }
 
+typedef void take_message_fn(struct client *client, const struct binary_asked *asked, struct slice message);
+
+/* Whose the message is, which need not be here yet. NULL: it is no message, or is not the one that is to come now. */
+static take_message_fn *find_mechanism(const struct client *client, const struct binary_request *binary)
+{
+    bool is_step = binary->asked.opcode == SASL_STEP;
+    bool is_scram = slice_equal(binary->key, SLICE_OF(SCRAM_MECHANISM));
+    if (binary->body_bytes > SASL_MESSAGE_MAX || is_step != gate_awaits_step(client))
+        return NULL;
+    if (is_step)
+        return is_scram ? gate_take_scram_final : NULL;
+    if (is_scram)
+        return gate_take_scram_first;
+    return slice_equal(binary->key, SLICE_OF("PLAIN")) ? gate_take_sasl_plain : NULL;
+}
+
+/* What is no step in its place ends the exchange that waited for one. */
+static void refuse_sasl(struct client *client, const struct binary_request *binary, enum binary_status status,
+                        struct slice text)
+{
+    gate_end_exchange(client);
+    refuse(client, binary, status, text);
+}
+
 /*
  * SASL: list of mechanisms, authentication, step. Where nobody can log in, as a memcached without SASL. The mechanism is
  * binary->key, what it says are body_bytes behind head_bytes, which may not be here yet.
@@ -194,19 +219,19 @@ static void quit(struct client *client, const struct binary_request *binary)
 static enum request_step sasl(struct client *client, const struct binary_request *binary, size_t *need_out)
 {
     size_t total = binary->head_bytes + binary->body_bytes;
-    bool is_plain = binary->asked.opcode == SASL_AUTH && slice_equal(binary->key, SLICE_OF("PLAIN"));
+    take_message_fn *take_message = find_mechanism(client, binary);
     if (!gate_takes_sasl(client)) {
-        refuse(client, binary, BINARY_STATUS_UNKNOWN, nothing());
+        refuse_sasl(client, binary, BINARY_STATUS_UNKNOWN, nothing());
     } else if (binary->asked.opcode == SASL_LIST) {
-        refuse(client, binary, BINARY_STATUS_SUCCESS, SLICE_OF("PLAIN"));
-    } else if (!is_plain || binary->body_bytes > SASL_MESSAGE_MAX) {
-        refuse(client, binary, BINARY_STATUS_DENIED, SLICE_OF("Auth failure."));
+        refuse_sasl(client, binary, BINARY_STATUS_SUCCESS, gate_sasl_mechanisms(client));
+    } else if (take_message == NULL) {
+        refuse_sasl(client, binary, BINARY_STATUS_DENIED, SLICE_OF("Auth failure."));
     } else if (input_bytes(&client->in) < total) {
         *need_out = total;
         return REQUEST_STEP_WAIT;
     } else {
-        gate_take_sasl_plain(client, &binary->asked,
-                             slice_make(input_data(&client->in) + binary->head_bytes, binary->body_bytes));
+        take_message(client, &binary->asked,
+                     slice_make(input_data(&client->in) + binary->head_bytes, binary->body_bytes));
         input_consume(&client->in, total);
     }
     return REQUEST_STEP_ON;
@@ -224,6 +249,14 @@ static bool is_before_login(struct client *client, enum binary_parsed parsed, co
     bool is_broken = parsed == BINARY_FATAL && binary->status == BINARY_STATUS_UNKNOWN;
     bool is_for_all = action == BINARY_SASL || action == BINARY_VERSION || is_broken;
     return !is_for_all && !gate_passes(client);
+}
+
+/* Whatever else comes between the two messages of an exchange: nobody is half logged in. */
+static void end_exchange(struct client *client, enum binary_parsed parsed, const struct binary_request *binary)
+{
+    bool is_whole = parsed != BINARY_PARTIAL && parsed != BINARY_FOREIGN;
+    if (is_whole && !(parsed == BINARY_READY && binary->action == BINARY_SASL))
+        gate_end_exchange(client);
 }
 
 /* Nobody gets further without a login where one is required. memcached closes too. */
@@ -294,6 +327,8 @@ static enum request_step ready(struct client *client, const struct binary_reques
 static enum request_step take(struct client *client, enum binary_parsed parsed, const struct binary_request *binary,
                               struct binary_asking *asking, size_t *need_out)
 {
+    if (client->gate.login != NULL)
+        end_exchange(client, parsed, binary);
     if (is_before_login(client, parsed, binary))
         return stop_at_gate(client, binary);
     switch (parsed) {

@@ -5,6 +5,9 @@
  *                     good: STORED, and the client is read on
  *                     wrong: after the delay, CLIENT_ERROR authentication failure
  *
+ *      SASL PLAIN: the same, in binary
+ *      SCRAM: AUTH -> login, with a scram -> CONTINUE, read on;  STEP -> good at once, or wrong after the delay
+ *
  * The words are memcached's (-Y). What users and rules there are is the snapshot's; hashes are tls/users.c's.
  */
 #include "proxy/gate.h"
@@ -14,6 +17,7 @@
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "tls/password_check.h"
+#include "tls/scram.h"
 #include "tls/transport.h"
 #include "wire/credentials.h"
 #include "wire/token.h"
@@ -25,7 +29,8 @@
 
 struct login {
     struct client *client;
-    struct password_job *job; /* with the checker; NULL: the answer is put off */
+    struct scram *scram;      /* an exchange, whose client is read on; else NULL */
+    struct password_job *job; /* with the checker; both NULL: the answer is put off */
     struct wheel_timer delay;
     bool is_binary;
     struct binary_asked asked; /* the answer is to it, if so */
@@ -222,16 +227,17 @@ static void on_delayed(struct wheel_timer *timer)
     login_over(list_entry(timer, struct login, delay), &is_wrong);
 }
 
-static void login_refused(struct login *login, const struct password_job *job)
+/* The client is not read meanwhile. */
+static void login_refused(struct login *login, uint32_t delay_ms)
 {
     struct worker *worker = login->client->worker;
     counter_add(&worker->stats.logins_failed, 1);
     log_info("login_failed", "a client of %s gave a wrong password, or a user that does not exist",
              login->client->listener->label);
-    if (job->delay_ms == 0)
+    if (delay_ms == 0)
         login_over(login, &is_wrong);
     else
-        loop_arm(&worker->loop, &login->delay, job->delay_ms);
+        loop_arm(&worker->loop, &login->delay, delay_ms);
 }
 
 static void on_checked(struct password_job *job)
@@ -247,7 +253,7 @@ static void on_checked(struct password_job *job)
             login_over(login, &is_good);
             break;
         case PASSWORD_WRONG:
-            login_refused(login, job);
+            login_refused(login, job->delay_ms);
             break;
         case PASSWORD_BUSY:
             counter_add(&client->worker->stats.logins_failed, 1);
@@ -256,6 +262,26 @@ static void on_checked(struct password_job *job)
         }
     }
     password_job_destroy(&job);
+}
+
+static void login_set_asked(struct login *login, const struct binary_asked *asked)
+{
+    login->is_binary = asked != NULL;
+    if (asked != NULL)
+        login->asked = (struct binary_asked){.opcode = asked->opcode, .opaque = asked->opaque};
+}
+
+/* Not the client's yet. NULL when memory is out. */
+static struct login *login_create(struct client *client, const struct binary_asked *asked, bool silent)
+{
+    struct login *login = calloc(1, sizeof *login);
+    if (login == NULL)
+        return NULL;
+    login->client = client;
+    login->silent = silent;
+    login_set_asked(login, asked);
+    wheel_timer_init(&login->delay, on_delayed);
+    return login;
 }
 
 /* Name and password are on their way to be checked, or the answer says why not. asked, silent: see tell. */
@@ -268,7 +294,7 @@ static void login_start(struct client *client, const struct binary_asked *asked,
         tell(client, asked, silent, &is_wrong);
         return;
     }
-    struct login *login = calloc(1, sizeof *login);
+    struct login *login = login_create(client, asked, silent);
     struct password_job *job =
         login != NULL ? password_job_create(users, name, password, &worker->mailbox, on_checked, login) : NULL;
     if (job == NULL) {
@@ -276,17 +302,13 @@ static void login_start(struct client *client, const struct binary_asked *asked,
         tell(client, asked, silent, &is_short);
         return;
     }
-    login->client = client;
-    login->silent = silent;
     login->job = job;
-    login->is_binary = asked != NULL;
-    if (asked != NULL)
-        login->asked = (struct binary_asked){.opcode = asked->opcode, .opaque = asked->opaque};
-    wheel_timer_init(&login->delay, on_delayed);
     client->gate.login = login;
     client_pause(client, CLIENT_PAUSE_LOGIN);
     password_checker_submit(worker->fleet->checker, job);
 }
+
+/* ---- SASL ---- */
 
 bool gate_takes_sasl(const struct client *client)
 {
@@ -303,20 +325,131 @@ static struct slice part_before_nul(struct slice *text)
     return part;
 }
 
+struct slice gate_sasl_mechanisms(const struct client *client)
+{
+    const struct users *users = current(client)->users;
+    return users != NULL && users_all_have_scram(users) ? SLICE_OF("PLAIN " SCRAM_MECHANISM) : SLICE_OF("PLAIN");
+}
+
+/* As in memcached, an attempt ends the login before it. */
+static void forget_login(struct client *client)
+{
+    if (client->gate.by_password)
+        forget_user(client);
+}
+
+static void wipe(struct slice message)
+{
+    OPENSSL_cleanse((char *)(uintptr_t)message.data, message.len);
+}
+
 void gate_take_sasl_plain(struct client *client, const struct binary_asked *asked, struct slice message)
 {
     struct slice rest = message;
     struct slice acts_for = part_before_nul(&rest); /* nobody but the user itself */
     struct slice name = part_before_nul(&rest);
-    /* As in memcached, an attempt ends the login before it. */
-    if (client->gate.by_password)
-        forget_user(client);
+    forget_login(client);
     if (name.len == 0 || rest.len == 0 || (acts_for.len > 0 && !slice_equal(acts_for, name)))
         tell(client, asked, false, &is_wrong);
     else
         login_start(client, asked, false, name, rest);
-    OPENSSL_cleanse((char *)(uintptr_t)message.data, message.len);
+    wipe(message);
 }
+
+bool gate_awaits_step(const struct client *client)
+{
+    return client->gate.login != NULL && client->gate.login->scram != NULL;
+}
+
+void gate_end_exchange(struct client *client)
+{
+    if (!gate_awaits_step(client))
+        return;
+    scram_destroy(&client->gate.login->scram);
+    free(client->gate.login);
+    client->gate.login = NULL;
+}
+
+/* NULL: no memory, or no random bytes. */
+static struct scram *challenge(const struct client *client, const struct scram_first *first)
+{
+    struct scram_keys keys;
+    char nonce[SCRAM_NONCE_LEN + 1];
+    const uint8_t *secret = password_checker_secret(client->worker->fleet->checker);
+    bool known = users_scram_keys(current(client)->users, slice_make(first->name, first->name_len), secret, &keys);
+    struct scram *scram =
+        scram_nonce_make(nonce) ? scram_create(first, &keys, known, slice_make(nonce, SCRAM_NONCE_LEN)) : NULL;
+    OPENSSL_cleanse(&keys, sizeof keys);
+    return scram;
+}
+
+void gate_take_scram_first(struct client *client, const struct binary_asked *asked, struct slice message)
+{
+    struct scram_first first;
+    forget_login(client);
+    if (!scram_first_parse(message, &first)) {
+        tell(client, asked, false, &is_wrong);
+        return;
+    }
+    struct login *login = login_create(client, asked, false);
+    if (login != NULL)
+        login->scram = challenge(client, &first);
+    if (login == NULL || login->scram == NULL) {
+        free(login);
+        tell(client, asked, false, &is_short);
+        return;
+    }
+    client->gate.login = login;
+    const struct verdict go_on = {.status = BINARY_STATUS_CONTINUE, .text = scram_challenge(login->scram)};
+    tell(client, asked, false, &go_on);
+}
+
+static void scram_good(struct client *client, const struct scram *scram, const struct binary_asked *asked,
+                       struct slice signature)
+{
+    const struct verdict verdict = {.status = BINARY_STATUS_SUCCESS, .text = signature};
+    counter_add(&client->worker->stats.logins, 1);
+    set_user(client, scram_name(scram), true);
+    tell(client, asked, false, &verdict);
+}
+
+/* The exchange has become an answer that is put off. */
+static void scram_wrong(struct client *client, const struct binary_asked *asked)
+{
+    struct login *login = client->gate.login;
+    uint32_t delay_ms = password_checker_count_failure(client->worker->fleet->checker, scram_name(login->scram));
+    scram_destroy(&login->scram);
+    login_set_asked(login, asked);
+    client_pause(client, CLIENT_PAUSE_LOGIN);
+    login_refused(login, delay_ms);
+}
+
+void gate_take_scram_final(struct client *client, const struct binary_asked *asked, struct slice message)
+{
+    const struct scram *scram = client->gate.login->scram;
+    char final[SCRAM_FINAL_MAX];
+    size_t len = 0;
+    if (!password_checker_admits(client->worker->fleet->checker)) {
+        counter_add(&client->worker->stats.logins_failed, 1);
+        tell(client, asked, false, &is_busy);
+    } else {
+        switch (scram_finish(scram, message, final, &len)) {
+        case SCRAM_GOOD:
+            scram_good(client, scram, asked, slice_make(final, len));
+            break;
+        case SCRAM_WRONG:
+            scram_wrong(client, asked);
+            break;
+        case SCRAM_BROKEN:
+            tell(client, asked, false, &is_wrong);
+            break;
+        }
+    }
+    wipe(message);
+    gate_end_exchange(client);
+}
+
+/* ---- Logging in, in text ---- */
 
 bool gate_is_login(const struct client *client, const struct request *request)
 {
@@ -332,7 +465,7 @@ void gate_take_login(struct client *client, struct slice body, bool silent)
         login_start(client, NULL, silent, name, password);
     else
         exchange_answer(client, silent ? slice_make(NULL, 0) : error);
-    OPENSSL_cleanse((char *)(uintptr_t)body.data, body.len);
+    wipe(body);
 }
 
 enum request_step gate_step(struct client *client, size_t *need_out)
@@ -372,6 +505,7 @@ void gate_leave(struct client *client)
         if (login->job != NULL)
             login->job->owner = NULL;
         loop_disarm(&client->worker->loop, &login->delay);
+        scram_destroy(&login->scram);
         free(login);
         client->gate.login = NULL;
     }

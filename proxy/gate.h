@@ -6,7 +6,8 @@
  *
  * Where a listener's auth is `required`, a client that is nobody gets past no other command. Where it is `optional`, a login is a
  * set of the key GATE_LOGIN_KEY; every other command stands for itself. Passwords are checked off the loop (tls/password_check.h);
- * meanwhile the client is not read, so that one client has one check under way.
+ * meanwhile the client is not read, so that one client has one check under way. SCRAM's proofs take no time, and are checked
+ * in the loop.
  *
  * Nothing of this is asked while worker->guarded is not set: no configuration has had rules or logins so far. It stays set: clients
  * of a listener that has gone may still have to log in.
@@ -39,7 +40,7 @@ struct gate {
     bool by_password;
     const struct access_view *view; /* of the snapshot of that generation */
     uint64_t generation;
-    struct login *login; /* a password is being checked, or a wrong one's answer is put off */
+    struct login *login; /* a password is being checked, a SCRAM exchange waits for its step, or an answer is put off */
 };
 
 /* Whether the snapshot in force asks anything of any client. */
@@ -65,6 +66,18 @@ bool gate_takes_sasl(const struct client *client);
  * `asked`. The message is wiped where it lies. A wrong one leaves the client without the login that it had.
  */
 void gate_take_sasl_plain(struct client *client, const struct binary_asked *asked, struct slice message);
+/*
+ * SCRAM-SHA-256 (tls/scram.h): the first message, answered with status CONTINUE and the challenge, or refused; and the
+ * final one, only where gate_awaits_step, which ends the exchange in any case. Good or wrong are what they are of PLAIN.
+ */
+void gate_take_scram_first(struct client *client, const struct binary_asked *asked, struct slice message);
+void gate_take_scram_final(struct client *client, const struct binary_asked *asked, struct slice message);
+/* Whether an exchange is between its two messages. */
+bool gate_awaits_step(const struct client *client);
+/* Forgets such an exchange, if there is one. */
+void gate_end_exchange(struct client *client);
+/* The mechanisms' names, as memcached lists them. SCRAM is offered where no user is without it: who chooses it gets in. */
+struct slice gate_sasl_mechanisms(const struct client *client);
 
 /* The client goes. */
 void gate_leave(struct client *client);

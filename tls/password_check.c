@@ -5,6 +5,9 @@
  *          `---- jobs --> thread: users_verify --> good --> mail
  *                                      `--> wrong: the name's slot counts up --> delay_ms --> mail
  *
+ *      quick checks (SCRAM): admits? -- 64 delays are running --> BUSY
+ *                                `---- wrong: the same slots; until[] keeps when its delay is over
+ *
  * Failures are counted in a fixed number of slots; a name's slot follows from a keyed hash. So names that are made up
  * take no memory, nobody can drive another's count out, and two names that meet in a slot cost at most a longer delay.
  * Only wrong passwords are delayed: nobody can lock a user out.
@@ -37,9 +40,10 @@ struct password_checker {
     struct list jobs;
     size_t waiting;
     bool stopping;
-    /* The thread's alone. */
     uint64_t seed;
     struct slot slots[SLOTS];
+    uint64_t until_ms[PASSWORD_CHECK_PENDING_MAX]; /* when the delays of quick checks are over */
+    uint8_t secret[SCRAM_SECRET];                  /* never changes */
 };
 
 /* ---- failures ---- */
@@ -62,7 +66,7 @@ static void forget(struct slot *slot, uint64_t now)
     slot->since_ms += forgotten * PASSWORD_CHECK_FORGET_MS;
 }
 
-/* Counts one more failure of the name; the delay that it costs. */
+/* Counts one more failure of the name; the delay that it costs. Under the lock. */
 static uint32_t count_failure(struct password_checker *checker, struct slice name)
 {
     struct slot *slot = &checker->slots[XXH3_64bits_withSeed(name.data, name.len, checker->seed) % SLOTS];
@@ -146,8 +150,8 @@ static void *checker_main(void *context)
         struct password_job *job = list_entry(node, struct password_job, node);
         struct slice name = slice_make(job->name, job->name_len);
         bool good = users_verify(job->users, name, slice_make(job->password, job->password_len));
-        uint32_t delay_ms = good ? 0 : count_failure(checker, name);
         pthread_mutex_lock(&checker->lock);
+        uint32_t delay_ms = good ? 0 : count_failure(checker, name);
         if (checker->stopping)
             password_job_destroy(&job); /* the receiver may be gone */
         else
@@ -162,7 +166,8 @@ struct password_checker *password_checker_create(void)
     struct password_checker *checker = calloc(1, sizeof *checker);
     if (checker == NULL)
         return NULL;
-    if (RAND_bytes((unsigned char *)&checker->seed, sizeof checker->seed) != 1) {
+    if (RAND_bytes((unsigned char *)&checker->seed, sizeof checker->seed) != 1 ||
+        RAND_bytes(checker->secret, sizeof checker->secret) != 1) {
         free(checker);
         errno = EIO;
         return NULL;
@@ -203,6 +208,7 @@ void password_checker_destroy(struct password_checker **checker)
     }
     pthread_cond_destroy(&c->changed);
     pthread_mutex_destroy(&c->lock);
+    OPENSSL_cleanse(c->secret, sizeof c->secret);
     free(c);
 }
 
@@ -218,4 +224,41 @@ void password_checker_submit(struct password_checker *checker, struct password_j
     pthread_mutex_unlock(&checker->lock);
     if (busy)
         answer(job, PASSWORD_BUSY, 0);
+}
+
+/* ---- quick checks ---- */
+
+/* A place whose delay is over; NULL: there is none. Under the lock. */
+static uint64_t *find_free(struct password_checker *checker, uint64_t now)
+{
+    for (size_t i = 0; i < PASSWORD_CHECK_PENDING_MAX; i++) {
+        if (checker->until_ms[i] <= now)
+            return &checker->until_ms[i];
+    }
+    return NULL;
+}
+
+bool password_checker_admits(struct password_checker *checker)
+{
+    pthread_mutex_lock(&checker->lock);
+    bool admits = find_free(checker, now_ms()) != NULL;
+    pthread_mutex_unlock(&checker->lock);
+    return admits;
+}
+
+uint32_t password_checker_count_failure(struct password_checker *checker, struct slice name)
+{
+    pthread_mutex_lock(&checker->lock);
+    uint64_t now = now_ms();
+    uint64_t *until_ms = find_free(checker, now);
+    uint32_t delay_ms = count_failure(checker, name);
+    if (until_ms != NULL)
+        *until_ms = now + delay_ms;
+    pthread_mutex_unlock(&checker->lock);
+    return delay_ms;
+}
+
+const uint8_t *password_checker_secret(const struct password_checker *checker)
+{
+    return checker->secret;
 }

@@ -3,6 +3,9 @@
  *
  * A wrong password's answer names a delay that the receiver is to let pass before it tells its client: it grows with
  * the failures of late under that name, so that guessing is slow, and the thread does not sleep for it.
+ *
+ * Who checks in a thread of his own what takes no time (SCRAM's proofs) has his failures counted here with the others, and
+ * asks before each check whether too many of them are still being paid for.
  */
 #ifndef RINGSIDE_TLS_PASSWORD_CHECK_H
 #define RINGSIDE_TLS_PASSWORD_CHECK_H
@@ -17,6 +20,8 @@
 #define PASSWORD_CHECK_DELAY_MS 100      /* after the first failure; twice as much after each further one */
 #define PASSWORD_CHECK_DELAY_MAX_MS 2000 /* at most */
 #define PASSWORD_CHECK_FORGET_MS 5000    /* in which one failure is forgotten */
+/* Failures of quick checks whose delay is not over; no further check is made then. */
+#define PASSWORD_CHECK_PENDING_MAX 64
 
 enum password_verdict {
     PASSWORD_GOOD,
@@ -56,5 +61,14 @@ struct password_job *password_job_create(struct users *users, struct slice name,
 void password_job_destroy(struct password_job **job);
 /* Gives the job away. Thread-safe; never blocks on a check. */
 void password_checker_submit(struct password_checker *checker, struct password_job *job);
+
+/* ---- for checks that take no time; thread-safe ---- */
+
+/* Whether one more may be made now; if not, that is PASSWORD_BUSY. The delays count, not who still waits for his. */
+bool password_checker_admits(struct password_checker *checker);
+/* Counts a failure under the name. Returns the delay (milliseconds) to let pass before the client is told. */
+uint32_t password_checker_count_failure(struct password_checker *checker, struct slice name);
+/* SCRAM_SECRET bytes by chance, made with the checker: for users_scram_keys. */
+const uint8_t *password_checker_secret(const struct password_checker *checker);
 
 #endif

@@ -7,11 +7,11 @@
  *         |      `-------------------- bounded -'
  *         `------ the only scheme
  *
- * Users and files are users.c's.
+ * Parts, numbers and base64 are hash_text.c's; users and files are users.c's.
  */
 #include "tls/password_hash.h"
 
-#include "base/text.h"
+#include "tls/hash_text.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -19,34 +19,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BASE64_MAX ((PASSWORD_BYTES_MAX + 2) / 3 * 4)
-
 /* ---- text to numbers ---- */
-
-/* Takes the text up to the separator, and the separator, off `rest`. false: there is none. */
-static bool take_until(struct slice *rest, char separator, struct slice *part_out)
-{
-    const char *end = rest->len > 0 ? memchr(rest->data, separator, rest->len) : NULL;
-    if (end == NULL)
-        return false;
-    *part_out = slice_make(rest->data, (size_t)(end - rest->data));
-    *rest = slice_make(end + 1, rest->len - part_out->len - 1);
-    return true;
-}
-
-static bool parse_number(struct slice part, struct slice name, uint32_t *value_out)
-{
-    if (part.len <= name.len || memcmp(part.data, name.data, name.len) != 0)
-        return false;
-    return text_parse_u32(slice_make(part.data + name.len, part.len - name.len), value_out);
-}
 
 static bool parse_cost(struct slice text, struct password_cost *cost_out)
 {
     struct slice ln, r;
-    return take_until(&text, ',', &ln) && take_until(&text, ',', &r) &&
-           parse_number(ln, SLICE_OF("ln="), &cost_out->ln) && parse_number(r, SLICE_OF("r="), &cost_out->r) &&
-           parse_number(text, SLICE_OF("p="), &cost_out->p);
+    return hash_text_take(&text, ',', &ln) && hash_text_take(&text, ',', &r) &&
+           hash_text_number(ln, SLICE_OF("ln="), &cost_out->ln) && hash_text_number(r, SLICE_OF("r="), &cost_out->r) &&
+           hash_text_number(text, SLICE_OF("p="), &cost_out->p);
 }
 
 static const char *judge_cost(const struct password_cost *cost)
@@ -65,59 +45,27 @@ static const char *judge_cost(const struct password_cost *cost)
     return NULL;
 }
 
-static bool is_base64(char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
-}
-
-/* The bytes of a text with or without padding. 0: it is no base64, or too long. */
-static size_t decode(struct slice text, uint8_t out[PASSWORD_BYTES_MAX])
-{
-    unsigned char padded[BASE64_MAX], bytes[BASE64_MAX];
-    size_t len = text.len, whole = (text.len + 3) / 4 * 4;
-    if (whole > BASE64_MAX)
-        return 0;
-    while (len > 0 && whole == text.len && text.len - len < 2 && text.data[len - 1] == '=')
-        len--;
-    if (len == 0 || len % 4 == 1)
-        return 0;
-    for (size_t i = 0; i < len; i++) {
-        if (!is_base64(text.data[i]))
-            return 0;
-    }
-    memset(padded, '=', sizeof padded);
-    memcpy(padded, text.data, len);
-    int decoded = EVP_DecodeBlock(bytes, padded, (int)whole);
-    /* It counts the padding as zero bytes. */
-    size_t count = len * 3 / 4;
-    if (decoded < 0 || (size_t)decoded < count || count > PASSWORD_BYTES_MAX)
-        return 0;
-    memcpy(out, bytes, count);
-    OPENSSL_cleanse(bytes, sizeof bytes);
-    return count;
-}
-
 bool password_hash_parse(struct slice text, struct password_hash *hash_out, const char **error_out)
 {
     struct slice nothing, scheme, cost, salt;
     *hash_out = (struct password_hash){0};
     *error_out = "the hash is to look like `$scrypt$ln=15,r=8,p=1$SALT$KEY`; `ringside passwd` makes one";
-    if (!take_until(&text, '$', &nothing) || nothing.len > 0 || !take_until(&text, '$', &scheme))
+    if (!hash_text_take(&text, '$', &nothing) || nothing.len > 0 || !hash_text_take(&text, '$', &scheme))
         return false;
     if (!slice_equal(scheme, SLICE_OF("scrypt"))) {
         *error_out = "the hash is of another kind than `$scrypt$`; `ringside passwd` makes one";
         return false;
     }
-    if (!take_until(&text, '$', &cost) || !take_until(&text, '$', &salt) || !parse_cost(cost, &hash_out->cost))
+    if (!hash_text_take(&text, '$', &cost) || !hash_text_take(&text, '$', &salt) || !parse_cost(cost, &hash_out->cost))
         return false;
     *error_out = judge_cost(&hash_out->cost);
     if (*error_out != NULL)
         return false;
-    hash_out->salt_len = decode(salt, hash_out->salt);
+    hash_out->salt_len = hash_text_decode(salt, HASH_TEXT_ANY, hash_out->salt, PASSWORD_BYTES_MAX);
     *error_out = "the salt of the hash is to be 8 to 64 bytes in base64";
     if (hash_out->salt_len < PASSWORD_SALT_MIN)
         return false;
-    hash_out->key_len = decode(text, hash_out->key);
+    hash_out->key_len = hash_text_decode(text, HASH_TEXT_ANY, hash_out->key, PASSWORD_BYTES_MAX);
     *error_out = "the last part of the hash is to be 16 to 64 bytes in base64";
     return hash_out->key_len >= PASSWORD_KEY_MIN;
 }
@@ -147,25 +95,15 @@ bool password_hash_verify(const struct password_hash *hash, struct slice passwor
     return good;
 }
 
-/* Without padding, as the format has it. */
-static size_t encode(const uint8_t *bytes, size_t len, char out[BASE64_MAX + 1])
-{
-    int encoded = EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
-    while (encoded > 0 && out[encoded - 1] == '=')
-        encoded--;
-    out[encoded] = '\0';
-    return (size_t)encoded;
-}
-
 bool password_hash_make(struct slice password, char text_out[PASSWORD_HASH_TEXT_MAX])
 {
-    char salt[BASE64_MAX + 1], key[BASE64_MAX + 1];
+    char salt[HASH_TEXT_ROOM(PASSWORD_SALT)], key[HASH_TEXT_ROOM(PASSWORD_KEY)];
     struct password_hash hash = {
         .cost = {PASSWORD_LN, PASSWORD_R, PASSWORD_P}, .salt_len = PASSWORD_SALT, .key_len = PASSWORD_KEY};
     if (RAND_bytes(hash.salt, PASSWORD_SALT) != 1 || !derive(&hash, password, hash.key))
         return false;
-    encode(hash.salt, hash.salt_len, salt);
-    encode(hash.key, hash.key_len, key);
+    hash_text_encode(hash.salt, hash.salt_len, HASH_TEXT_ANY, salt);
+    hash_text_encode(hash.key, hash.key_len, HASH_TEXT_ANY, key);
     int len = snprintf(text_out, PASSWORD_HASH_TEXT_MAX, "$scrypt$ln=%d,r=%d,p=%d$%s$%s", PASSWORD_LN, PASSWORD_R,
                        PASSWORD_P, salt, key);
     OPENSSL_cleanse(&hash, sizeof hash);

@@ -1,12 +1,12 @@
 /*
  * Owns the users of one file.
  *
- *      text -- lines -- NAME : HASH --> entries[], by name ----------.
- *                                       dummy: a hash that no        +--> verify: always one scrypt
- *                                       password makes, at the ------'
- *                                       highest cost among entries
+ *      text -- lines -- NAME : HASH [KEYS] --> entries[], by name ----------.
+ *                                              dummy: a hash that no        +--> verify: always one scrypt
+ *                                              password makes, at the ------'
+ *                                              highest cost among entries
  *
- * Hashes as text are password_hash.c's; threads are password_check.c's; what a user may do is access.c's.
+ * Hashes as text are password_hash.c's, keys scram_keys.c's; threads are password_check.c's; what a user may do is access.c's.
  */
 #include "tls/users.h"
 
@@ -27,6 +27,7 @@ struct entry {
     uint8_t name_len;
     size_t line;
     struct password_hash hash;
+    struct scram_keys scram; /* no iterations: it has none */
 };
 
 struct users {
@@ -34,6 +35,8 @@ struct users {
     size_t count, room;
     struct entry *entries;
     struct password_hash dummy;
+    struct scram_keys example; /* what an unknown user's keys are to look like */
+    bool all_have_scram;
 };
 
 /* ---- errors ---- */
@@ -123,6 +126,18 @@ static bool make_room(struct users *users)
     return true;
 }
 
+/* HASH, or HASH and KEYS. false: *error_out is a sentence. */
+static bool parse_secrets(struct slice text, struct entry *entry, const char **error_out)
+{
+    size_t hash_len = 0;
+    while (hash_len < text.len && !is_blank(text.data[hash_len]))
+        hash_len++;
+    struct slice keys = trim(slice_make(text.data + hash_len, text.len - hash_len));
+    entry->scram = (struct scram_keys){0};
+    return password_hash_parse(slice_make(text.data, hash_len), &entry->hash, error_out) &&
+           (keys.len == 0 || scram_keys_parse(keys, &entry->scram, error_out));
+}
+
 static void parse_line(struct users *users, struct slice line, size_t number, struct users_errors *errors)
 {
     const char *error;
@@ -142,7 +157,7 @@ static void parse_line(struct users *users, struct slice line, size_t number, st
         return;
     }
     struct entry *entry = &users->entries[users->count];
-    if (!password_hash_parse(slice_make(line.data + name.len + 1, line.len - name.len - 1), &entry->hash, &error)) {
+    if (!parse_secrets(slice_make(line.data + name.len + 1, line.len - name.len - 1), entry, &error)) {
         complain(errors, number, "%s", error);
         return;
     }
@@ -196,6 +211,19 @@ static void make_dummy(struct users *users)
     }
 }
 
+/* Of the first user that has keys: all have been made alike, unless somebody made them otherwise. */
+static void look_at_scram(struct users *users)
+{
+    users->example = (struct scram_keys){.iterations = SCRAM_ITERATIONS, .salt_len = SCRAM_SALT};
+    users->all_have_scram = true;
+    for (size_t i = users->count; i > 0; i--) {
+        const struct scram_keys *keys = &users->entries[i - 1].scram;
+        users->all_have_scram &= keys->iterations > 0;
+        if (keys->iterations > 0)
+            users->example = (struct scram_keys){.iterations = keys->iterations, .salt_len = keys->salt_len};
+    }
+}
+
 struct users *users_parse(struct slice text, struct users_errors *errors_out)
 {
     struct slice line;
@@ -213,6 +241,7 @@ struct users *users_parse(struct slice text, struct users_errors *errors_out)
     }
     sort(users, errors_out);
     make_dummy(users);
+    look_at_scram(users);
     if (errors_out->count > 0)
         users_unref(&users);
     return users;
@@ -319,6 +348,22 @@ bool users_verify(const struct users *users, struct slice name, struct slice pas
         password.len = USERS_PASSWORD_MAX;
     bool good = password_hash_verify(entry != NULL ? &entry->hash : &users->dummy, password);
     return good && fits && entry != NULL;
+}
+
+bool users_scram_keys(const struct users *users, struct slice name, const uint8_t secret[SCRAM_SECRET],
+                      struct scram_keys *keys_out)
+{
+    const struct entry *entry = find(users, name);
+    bool known = entry != NULL && entry->scram.iterations > 0;
+    scram_keys_pretend(secret, name, &users->example, keys_out);
+    if (known)
+        *keys_out = entry->scram;
+    return known;
+}
+
+bool users_all_have_scram(const struct users *users)
+{
+    return users->all_have_scram;
 }
 
 /* ---- writing ---- */

@@ -3,6 +3,9 @@
  *
  *      # a comment; empty lines are passed over
  *      app:$scrypt$ln=15,r=8,p=1$SALT$KEY          NAME:HASH, see tls/password_hash.h
+ *      bob:$scrypt$... $scram-sha-256$i=15000$...  the same, a blank, and SCRAM's keys, see tls/scram_keys.h
+ *
+ * Who has no keys has no SCRAM, and logs in with the password itself. Keys and hash need not be of one password.
  *
  * A name is 1 to 64 bytes of printable ASCII without space and ':'; it does not begin with '#' (a comment), and is not "*"
  * (everybody, in access rules). Blanks around a line, and CR before its end, are passed over.
@@ -15,9 +18,11 @@
 
 #include "base/slice.h"
 #include "base/text.h"
+#include "tls/scram_keys.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define USERS_NAME_MAX 64
 /* A longer password is always wrong; so is one with a NUL, which scrypt would not tell from its absence at the end. */
@@ -62,13 +67,22 @@ const char *users_find(const struct users *users, struct slice name);
  */
 bool users_verify(const struct users *users, struct slice name, struct slice password);
 
+/*
+ * The user's keys for SCRAM. false: there is no such user, or it has none; then they are such as look like a user's,
+ * always the same for the name and the secret, which is the process's. Both take the same time.
+ */
+bool users_scram_keys(const struct users *users, struct slice name, const uint8_t secret[SCRAM_SECRET],
+                      struct scram_keys *keys_out);
+/* Whether every user has keys for SCRAM, so that whoever chooses it where it is offered gets in. */
+bool users_all_have_scram(const struct users *users);
+
 /* ---- for making such a file ---- */
 
 bool users_name_is_lawful(struct slice name);
 
 /*
  * Appends the old file's text with the user's line put in place, or put at the end if there is none. All other lines
- * stay as they are. Returns whether the name was there.
+ * stay as they are. hash: with SCRAM's keys behind it, or without. Returns whether the name was there.
  */
 bool users_replace_text(struct slice old, struct slice name, struct slice hash, struct text *out);
 

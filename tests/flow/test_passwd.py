@@ -1,5 +1,6 @@
 """
-`ringside passwd`: what it writes, against Python's own scrypt; what it keeps; what it asks on a terminal; what it refuses.
+`ringside passwd`: what it writes, against Python's own scrypt and PBKDF2; what it keeps; what it asks on a terminal; what it
+refuses.
 """
 
 import base64
@@ -18,6 +19,7 @@ import time
 import pytest
 
 from harness import DEADLINE_S, ringside_path, run_ringside, sanitizer_environment
+from sasl import scram_keys
 
 pytestmark = pytest.mark.sanitize
 
@@ -27,11 +29,21 @@ OTHER = "$scrypt$ln=10,r=1,p=1$c2FsdHNhbHQ$xmNhgvlNsLJFzANrdWsuAQ"
 def opens(text, name, password):
     """Whether that is the password of the user in the text of a file."""
     (line,) = [line for line in text.splitlines() if line.startswith(name + ":")]
-    found = re.fullmatch(r"[^:]+:\$scrypt\$ln=(\d+),r=(\d+),p=(\d+)\$([^$=]+)\$([^$=]+)", line)
+    found = re.fullmatch(r"[^:]+:\$scrypt\$ln=(\d+),r=(\d+),p=(\d+)\$([^$= ]+)\$([^$= ]+) (\S+)", line)
     ln, r, p = map(int, found.groups()[:3])
-    salt, key = (base64.b64decode(part + "=" * (-len(part) % 4)) for part in found.groups()[3:])
+    salt, key = (base64.b64decode(part + "=" * (-len(part) % 4)) for part in found.groups()[3:5])
     assert (ln, r, p, len(salt), len(key)) == (15, 8, 1, 16, 32)
-    return hashlib.scrypt(password, salt=salt, n=1 << ln, r=r, p=p, maxmem=64 << 20, dklen=len(key)) == key
+    opened = hashlib.scrypt(password, salt=salt, n=1 << ln, r=r, p=p, maxmem=64 << 20, dklen=len(key)) == key
+    assert opens_scram(found[6], password, other_than=salt) == opened
+    return opened
+
+
+def opens_scram(text, password, other_than):
+    """Whether SCRAM's keys are of that password, with a salt of their own."""
+    iterations, salt = re.match(r"\$scram-sha-256\$i=(\d+)\$([^$=]+)\$", text).groups()
+    salt = base64.b64decode(salt + "=" * (-len(salt) % 4))
+    assert int(iterations) == 15000 and len(salt) == 16 and salt != other_than
+    return scram_keys(password, salt, int(iterations)) == text
 
 
 def passwd(path, name, password, expect=0):

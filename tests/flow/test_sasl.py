@@ -1,75 +1,30 @@
 """
 SASL PLAIN of binary clients: who gets in, what is answered before that, as `memcached -S` does it; access rules by user; and
-that no password is told to anybody.
+that no password is told to anybody. SCRAM has its own file, test_scram.py.
 """
 
 import base64
-import hashlib
 import os
-import subprocess
-import sys
 
 import pytest
 
 from binary import END_OPAQUE, BinaryWire, Replies, count, packet, store, timed
-from harness import HarnessError
-from servers import Memcached, end_process
+from sasl import DENIED, guarded, login, plain, sasl_memcached, told, users_file
 
 pytestmark = pytest.mark.sanitize
 
-DENIED = 0x20
 PASSWORDS = {"app": b"s3cret-of-app", "bob": b"\xc3\xbc with blanks ", "twin": b"s3cret-of-app"}
-
-
-def plain(user, password, acts_for=b""):
-    return b"%s\0%s\0%s" % (acts_for, user, password)
-
-
-def login(message, mechanism=b"PLAIN", op="sasl_auth", **more):
-    return packet(op, mechanism, b"", message, **more)
-
-
 GOOD = login(plain(b"app", PASSWORDS["app"]))
-
-
-def users_file(path, passwords):
-    """A file as `ringside passwd` writes it, with hashes that are quick to check."""
-    lines = []
-    for name, password in passwords.items():
-        salt = os.urandom(16)
-        key = hashlib.scrypt(password, salt=salt, n=1 << 10, r=8, p=1, dklen=32)
-        lines.append("%s:$scrypt$ln=10,r=8,p=1$%s$%s\n" % (
-            name, *(base64.b64encode(part).decode().rstrip("=") for part in (salt, key))))
-    path.write_text("".join(lines))
-    path.chmod(0o600)
-    return {"file": str(path)}
-
-
-def guarded(lab, directory, auth="required", passwords=None, **config):
-    """A Ringside over two servers, whose one listener asks for logins."""
-    return lab.ringside({"listen": [{"address": "127.0.0.1:0", "auth": auth}],
-                         "users": users_file(directory / "users", passwords or PASSWORDS), **config},
-                        servers=lab.memcacheds(2))
 
 
 @pytest.fixture(scope="module")
 def required(shared_lab, tmp_path_factory):
-    return guarded(shared_lab, tmp_path_factory.mktemp("required"))
+    return guarded(shared_lab, tmp_path_factory.mktemp("required"), PASSWORDS)
 
 
 @pytest.fixture(scope="module")
 def optional(shared_lab, tmp_path_factory):
-    return guarded(shared_lab, tmp_path_factory.mktemp("optional"), "optional")
-
-
-def told(to, *packets):
-    """What comes for it, taken apart, up to the close that a quit or a refusal brings."""
-    with BinaryWire(to) as wire:
-        wire.send(b"".join(packets) + packet("quit"))
-        received = wire.read_to_close()
-    replies = Replies().feed(bytearray(received)).all
-    assert sum(24 + len(r.extras) + len(r.key) + len(r.value) for r in replies) == len(received), received
-    return replies
+    return guarded(shared_lab, tmp_path_factory.mktemp("optional"), PASSWORDS, "optional")
 
 
 def enter(wire, user, password=None):
@@ -79,57 +34,9 @@ def enter(wire, user, password=None):
 
 # ---- Beside memcached -S ----
 
-SET_PASSWORD = """
-import ctypes, sys
-sasl = ctypes.CDLL("libsasl2.so.2")
-context = ctypes.c_void_p()
-assert sasl.sasl_server_init(None, b"memcached") == 0
-assert sasl.sasl_server_new(b"memcached", None, None, None, None, None, 0, ctypes.byref(context)) == 0
-password = bytes.fromhex(sys.argv[2])
-assert sasl.sasl_setpass(context, sys.argv[1].encode(), password, len(password), None, 0, 1) == 0
-"""
-
-
-class SaslMemcached(Memcached):
-    """memcached -S over a user file of its own. It speaks binary alone."""
-
-    def __init__(self, directory, passwords):
-        super().__init__(directory, args=["-S"])
-        self.environment = "SASL_CONF_PATH=%s" % directory
-        (directory / "memcached.conf").write_text(
-            "mech_list: plain\npwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: %s/db\n" % directory)
-        for name, password in passwords.items():
-            subprocess.run([sys.executable, "-c", SET_PASSWORD, name, password.hex()], check=True, stderr=subprocess.PIPE,
-                           env={**os.environ, "SASL_CONF_PATH": str(directory)})
-
-    def _argv(self):
-        return ["env", self.environment] + super()._argv()
-
-    def _wait_ready(self):
-        while self.process.poll() is None:
-            try:
-                with BinaryWire(self) as wire:
-                    wire.send(packet("sasl_list"))
-                    return wire.read_exactly(24 + len("PLAIN")).endswith(b"PLAIN")
-            except (OSError, HarnessError):
-                continue
-        end_process(self.process)
-        return False
-
-    def close(self):
-        self.kill()
-
-
 @pytest.fixture(scope="module")
 def reference(shared_lab, tmp_path_factory):
-    try:
-        made = SaslMemcached(tmp_path_factory.mktemp("sasl"), PASSWORDS)
-        return shared_lab.adopt(made).start()
-    except (subprocess.CalledProcessError, HarnessError) as error:
-        reason = "no memcached -S with a file of users: install libsasl2-modules and libsasl2-modules-db (%s)" % error
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    return sasl_memcached(shared_lab, tmp_path_factory.mktemp("sasl"), PASSWORDS)
 
 
 WRONG = login(plain(b"nobody-1", b"x"))
@@ -305,14 +212,14 @@ def test_optional(optional):
 
 def test_none(lab, tmp_path):
     """As a memcached without SASL, though there are users."""
-    with BinaryWire(guarded(lab, tmp_path, "none")) as wire:
+    with BinaryWire(guarded(lab, tmp_path, PASSWORDS, "none")) as wire:
         replies = wire.run(packet("sasl_list"), GOOD, login(b"x", op="sasl_step"))
         assert [(reply.status, reply.value) for reply in replies] == [(0x81, b"Unknown command")] * 3
         wire.in_step()
 
 
 def test_a_user_that_a_reload_takes_away(lab, tmp_path):
-    ringside = guarded(lab, tmp_path)
+    ringside = guarded(lab, tmp_path, PASSWORDS)
     with BinaryWire(ringside) as bob, BinaryWire(ringside) as app:
         enter(bob, "bob")
         enter(app, "app")
@@ -338,7 +245,7 @@ def ruled(shared_lab, tmp_path_factory):
     rules += [{"user": "app", "keys": ["app:*", "one"], "commands": ["read", "write", "arithmetic", "touch"]},
               {"user": "*", "keys": ["public:*"], "commands": ["read"]}]
     passwords = {name: name.encode() for name in list(GROUPS) + ["app", "bob"]}
-    return guarded(shared_lab, tmp_path_factory.mktemp("ruled"), "optional", passwords, access=rules)
+    return guarded(shared_lab, tmp_path_factory.mktemp("ruled"), passwords, "optional", access=rules)
 
 
 def is_refused(wire, data):
@@ -426,7 +333,7 @@ def test_a_large_value_of_a_forbidden_key(ruled):
 # ---- Secrets ----
 
 def test_no_secrets_are_told(lab, tmp_path):
-    ringside = guarded(lab, tmp_path, log={"level": "debug"})
+    ringside = guarded(lab, tmp_path, PASSWORDS, log={"level": "debug"})
     messages = [plain(b"app", PASSWORDS["app"]), plain(b"bob", PASSWORDS["bob"]), plain(b"app", b"n0t-the-password"),
                 plain(b"strange-name", b"oth3r-password"), plain(b"app", b"l0ng-password" * 400), b"n0-nul-at-all",
                 plain(b"app", b"acts-f0r-another", b"bob")]

@@ -3,7 +3,7 @@
  *
  * What comes out of users_parse is users or errors with sentences, never both, never neither. Every name is lawful and is
  * found. A user that is put into a good file leaves a good file, with that user and all others; putting it in once more
- * changes nothing. A hash that is read keeps the bounds. No password is checked here: that is slow by design.
+ * changes nothing. Whether a user has keys for SCRAM or not, there are some. A hash that is read keeps the bounds. No password is checked here: that is slow by design.
  */
 #include "base/text.h"
 #include "tls/password_hash.h"
@@ -52,12 +52,24 @@ static void check_replacing(struct slice text, const struct users *users, struct
     text_fini(&twice);
 }
 
+/* Keys are the user's, or look like some. */
+static void check_scram(const struct users *users, struct slice name)
+{
+    static const uint8_t secret[SCRAM_SECRET] = "a secret";
+    struct scram_keys keys;
+    bool has = users_scram_keys(users, name, secret, &keys);
+    require(has || !users_all_have_scram(users));
+    require(keys.iterations >= SCRAM_ITERATIONS_MIN && keys.iterations <= SCRAM_ITERATIONS_MAX);
+    require(keys.salt_len >= SCRAM_SALT_MIN && keys.salt_len <= SCRAM_SALT_MAX);
+}
+
 static void check_users(struct slice text, const struct users *users)
 {
     for (size_t i = 0; i < users_count(users); i++) {
         struct slice name = users_name(users, i);
         const char *found = users_find(users, name);
         require(users_name_is_lawful(name) && found != NULL && found == name.data && strlen(found) == name.len);
+        check_scram(users, name);
     }
     check_replacing(text, users, SLICE_OF("app"));
     if (users_count(users) > 0)

@@ -200,6 +200,61 @@ START_TEST(a_receiver_that_no_longer_waits)
 }
 END_TEST
 
+static uint32_t fail_quickly(struct desk *desk, const char *name)
+{
+    return password_checker_count_failure(desk->checker, slice_make(name, strlen(name)));
+}
+
+START_TEST(quick_checks_are_counted_with_the_others)
+{
+    struct desk desk;
+    desk_init(&desk);
+    ck_assert_uint_eq(fail_quickly(&desk, "app"), 100);
+    ck_assert_uint_eq(ask(&desk, "app", "wrong"), 200);
+    ck_assert_uint_eq(fail_quickly(&desk, "app"), 400);
+    forget_all();
+    ck_assert_uint_eq(fail_quickly(&desk, "app"), 100);
+    desk_fini(&desk);
+}
+END_TEST
+
+START_TEST(quick_checks_wait_while_too_many_have_failed)
+{
+    struct desk desk;
+    desk_init(&desk);
+    for (int i = 0; i < PASSWORD_CHECK_PENDING_MAX; i++) {
+        ck_assert(password_checker_admits(desk.checker));
+        fail_quickly(&desk, "app");
+    }
+    ck_assert(!password_checker_admits(desk.checker));
+    ck_assert_uint_eq(fail_quickly(&desk, "app"),
+                      PASSWORD_CHECK_DELAY_MAX_MS); /* of another thread, at the same time */
+    clock_skip_us(99 * 1000);
+    ck_assert(!password_checker_admits(desk.checker));
+    clock_skip_us(1000); /* the first one's delay is over */
+    ck_assert(password_checker_admits(desk.checker));
+    fail_quickly(&desk, "app");
+    ck_assert(!password_checker_admits(desk.checker));
+    ck_assert_uint_eq(ask(&desk, "app", "secret"), 0); /* other checks go on */
+    clock_skip_us(PASSWORD_CHECK_DELAY_MAX_MS * 1000);
+    ck_assert(password_checker_admits(desk.checker));
+    desk_fini(&desk);
+}
+END_TEST
+
+START_TEST(every_checker_has_a_secret_of_its_own)
+{
+    struct desk one, two;
+    static const uint8_t zeroes[SCRAM_SECRET];
+    desk_init(&one);
+    desk_init(&two);
+    ck_assert_mem_ne(password_checker_secret(one.checker), password_checker_secret(two.checker), SCRAM_SECRET);
+    ck_assert_mem_ne(password_checker_secret(one.checker), zeroes, SCRAM_SECRET);
+    desk_fini(&one);
+    desk_fini(&two);
+}
+END_TEST
+
 static void *destroy_checker(void *context)
 {
     struct desk *desk = context;
@@ -253,6 +308,9 @@ int main(void)
     tcase_add_test(tcase, good_and_wrong);
     tcase_add_test(tcase, delays_grow_with_a_names_failures_and_are_forgotten);
     tcase_add_test(tcase, a_full_queue_is_told_at_once);
+    tcase_add_test(tcase, quick_checks_are_counted_with_the_others);
+    tcase_add_test(tcase, quick_checks_wait_while_too_many_have_failed);
+    tcase_add_test(tcase, every_checker_has_a_secret_of_its_own);
     tcase_add_test(tcase, a_receiver_that_no_longer_waits);
     tcase_add_test(tcase, the_end_with_jobs_under_way);
     tcase_add_test(tcase, names_and_passwords_that_are_too_long);

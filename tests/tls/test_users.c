@@ -21,6 +21,9 @@
 #define SECRET "$scrypt$ln=10,r=1,p=1$c2FsdHNhbHQ$xmNhgvlNsLJFzANrdWsuAQ"                      /* secret */
 #define SECRET_17 "$scrypt$ln=11,r=2,p=3$c2FsdHNhbHQ$MA5xXUEEKyR+4p0LKEKlYzw"
 #define HUNTER "$scrypt$ln=10,r=8,p=1$MDEyMzQ1Njc4OWFiY2RlZg$xhygCB++/lnqkJuXyqpuqIwyXp1fZuC+q3d168khIUA" /* hunter2 */
+#define KEYS                                                                                    \
+    "$scram-sha-256$i=4096$W22ZaJ0SNY7soEsUEjb6gQ$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY$" \
+    "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU" /* pencil */
 #define EMPTY "$scrypt$ln=10,r=1,p=1$c2FsdHNhbHQ$Sqpn3ZIAsa/E9iZiemwB9g"
 
 typedef int scrypt_fn(const char *, size_t, const unsigned char *, size_t, uint64_t, uint64_t, uint64_t, uint64_t,
@@ -115,6 +118,60 @@ START_TEST(what_others_have_made)
     ck_assert(lets_in(users, "c", "secret"));
     ck_assert(lets_in(users, "d", ""));
     users_unref(&users);
+}
+END_TEST
+
+static const uint8_t secret[SCRAM_SECRET] = "a secret of the process 01234567";
+
+static bool has_scram(const struct users *users, const char *name, struct scram_keys *keys_out)
+{
+    return users_scram_keys(users, of(name), secret, keys_out);
+}
+
+START_TEST(keys_behind_the_hash)
+{
+    struct scram_keys keys;
+    struct users *users = good("a:" SECRET " " KEYS "\nb:" SECRET " \t " KEYS " \r\n c:" SECRET "\n");
+    ck_assert(lets_in(users, "a", "secret"));
+    ck_assert(lets_in(users, "b", "secret"));
+    ck_assert(has_scram(users, "a", &keys));
+    ck_assert(has_scram(users, "b", &keys));
+    ck_assert_uint_eq(keys.iterations, 4096);
+    ck_assert_uint_eq(keys.salt_len, 16);
+    ck_assert(!has_scram(users, "c", &keys));
+    ck_assert(!users_all_have_scram(users));
+    users_unref(&users);
+    users = good("a:" SECRET " " KEYS "\nb:" SECRET " " KEYS "\n");
+    ck_assert(users_all_have_scram(users));
+    users_unref(&users);
+    users = good("a:" SECRET "\nb:" SECRET " " KEYS "\n");
+    ck_assert(!users_all_have_scram(users));
+    users_unref(&users);
+}
+END_TEST
+
+/* By what is told of the keys, nobody finds out which names there are. */
+START_TEST(who_has_no_keys_has_some_that_look_alike)
+{
+    static const char *const names[] = {"b", "nobody", "A", ""};
+    struct scram_keys known, keys, again;
+    struct users *users = good("a:" SECRET " " KEYS "\nb:" SECRET "\n"), *none = good("b:" SECRET);
+    ck_assert(has_scram(users, "a", &known));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        ck_assert(!has_scram(users, names[i], &keys));
+        ck_assert_uint_eq(keys.iterations, known.iterations);
+        ck_assert_uint_eq(keys.salt_len, known.salt_len);
+        ck_assert(!has_scram(users, names[i], &again));
+        ck_assert_mem_eq(&keys, &again, sizeof keys);
+        ck_assert_mem_ne(keys.salt, known.salt, known.salt_len);
+        /* A reload changes nothing, as long as there are users with keys. */
+        ck_assert(!has_scram(none, names[i], &again));
+        ck_assert_uint_eq(again.iterations, SCRAM_ITERATIONS);
+        ck_assert_uint_eq(again.salt_len, SCRAM_SALT);
+        ck_assert_mem_eq(keys.salt, again.salt, SCRAM_SALT);
+    }
+    users_unref(&users);
+    users_unref(&none);
 }
 END_TEST
 
@@ -216,7 +273,14 @@ START_TEST(errors_with_line_and_sentence)
         {"a:$scrypt$ln=10,r=1,p=1$c2FsdHNhbHQ$xmNhgvlNsLJFzANrdWsu", 1, "the last part of the hash"},
         {"a:$scrypt$ln=10,r=1,p=1$c2FsdHNhbHQ$xmNhgvlNsLJFzANrdWsuAQ=", 1, "the last part of the hash"},
         {"a:$scrypt$ln=10,r=1,p=1$c2FsdHNhbHQ$xmNhgvlNsLJFzANrdWsuAQ$", 1, "the last part of the hash"},
-        {"a:" SECRET " b", 1, "the last part of the hash"},
+        {"a:" SECRET " b", 1, "SCRAM's keys are to look like"},
+        {"a:" SECRET " " SECRET, 1, "SCRAM's keys are to look like"},
+        {"a:" SECRET " " KEYS " b", 1, "32 bytes each"},
+        {"a:" SECRET " " KEYS " " KEYS, 1, "32 bytes each"},
+        {"a:" KEYS, 1, "of another kind"},
+        {"a: " SECRET, 1, "the hash is to look like"},
+        {"a:" SECRET "$" KEYS, 1, "the last part of the hash"},
+        {"a:" SECRET " $scram-sha-256$i=4095$W22ZaJ0SNY7soEsUEjb6gQ$a$b", 1, "`i` of SCRAM's keys"},
         {"a:$scrypt$ln=10,r=1,p=1$c2FsdHNhbHQ$" TEXT_64 TEXT_64, 1, "the last part of the hash"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -305,6 +369,7 @@ START_TEST(replacing_keeps_all_else)
         {"", false, "bob:NEW\n"},
         {"a:1\n", false, "a:1\nbob:NEW\n"},
         {"a:1", false, "a:1\nbob:NEW\n"},
+        {"a:1 K\nbob:2 K\n", true, "a:1 K\nbob:NEW\n"},
         {"# bob:0\n\na:1\r\n bob:2\nc:3", true, "# bob:0\n\na:1\r\nbob:NEW\nc:3\n"},
         {"bobby:1\nbob:2", true, "bobby:1\nbob:NEW\n"},
         {"#bob:1\n", false, "#bob:1\nbob:NEW\n"},
@@ -325,6 +390,8 @@ int main(void)
     tcase_add_test(tcase, names_and_passwords);
     tcase_add_test(tcase, many_names_are_all_found);
     tcase_add_test(tcase, what_others_have_made);
+    tcase_add_test(tcase, keys_behind_the_hash);
+    tcase_add_test(tcase, who_has_no_keys_has_some_that_look_alike);
     tcase_add_test(tcase, an_unknown_name_costs_what_a_known_one_does);
     tcase_add_test(tcase, a_password_that_is_too_long_is_wrong);
     tcase_add_test(tcase, new_hashes);
