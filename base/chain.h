@@ -110,13 +110,27 @@ static inline bool chain_append(struct chain *chain, struct memory *memory, stru
 bool chain_append_shared(struct chain *chain, struct memory *memory, const struct chain *from);
 /* Copies the first bytes, at most capacity, to buffer; returns how many. */
 size_t chain_peek(const struct chain *chain, char *buffer, size_t capacity);
+void chain_clear(struct chain *chain, struct memory *memory);
 /* Moves all of `from` behind `chain`. */
 void chain_splice(struct chain *chain, struct chain *from);
+/*
+ * The same, where `from` may be one small piece: that is copied into the room behind the last one, if there is enough, so that
+ * many of them become one segment.
+ */
+static inline void chain_join(struct chain *chain, struct memory *memory, struct chain *from)
+{
+    size_t len = from->bytes;
+    if (len == 0 || from->head != from->tail || len >= CHAIN_COPY_BYTES || chain_tail_room(chain) < len) {
+        chain_splice(chain, from);
+        return;
+    }
+    (void)chain_append_copy(chain, memory, from->head->data, len);
+    chain_clear(from, memory);
+}
 /* Fills at most max vectors from the head on; returns how many. */
 int chain_vectors(const struct chain *chain, struct iovec *vectors, int max);
 /* Drops n bytes (at most chain->bytes) from the head. */
 void chain_consume(struct chain *chain, struct memory *memory, size_t n);
-void chain_clear(struct chain *chain, struct memory *memory);
 /*
  * For a chain that may wait for long: copies segments that pin much larger blocks than they use, so that what the chain
  * holds is in proportion to its bytes. false when memory is out: the chain is then not whole, its owner has to give up.

@@ -85,7 +85,7 @@ static void advance(struct client *client)
 {
     struct exchange *exchange;
     while ((exchange = client->first) != NULL) {
-        chain_splice(&client->out, &exchange->reply);
+        chain_join(&client->out, &client->worker->memory, &exchange->reply);
         if (!exchange->done) {
             if (exchange->methods->on_first != NULL)
                 exchange->methods->on_first(exchange);

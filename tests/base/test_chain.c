@@ -221,7 +221,7 @@ static void do_watch(struct world *world, int i)
 static void do_something(struct world *world)
 {
     int i = (int)random_below(&world->random, CHAINS);
-    switch (random_below(&world->random, 14)) {
+    switch (random_below(&world->random, 15)) {
     case 0:
     case 1:
     case 2:
@@ -250,6 +250,10 @@ static void do_something(struct world *world)
         break;
     case 10:
         chain_splice(&world->chains[i], &world->chains[1 - i]);
+        model_splice(&world->models[i], &world->models[1 - i]);
+        break;
+    case 11:
+        chain_join(&world->chains[i], &world->memory, &world->chains[1 - i]);
         model_splice(&world->models[i], &world->models[1 - i]);
         break;
     default:
@@ -547,6 +551,31 @@ START_TEST(splicing_moves_everything_behind)
 }
 END_TEST
 
+START_TEST(joining_makes_one_segment_of_small_pieces)
+{
+    struct bench bench;
+    struct chain from;
+    bench_init(&bench);
+    chain_init(&from);
+    chain_join(&bench.chain, &bench.memory, &from);
+    ck_assert(chain_is_empty(&bench.chain));
+    for (int i = 0; i < 3; i++) {
+        ck_assert(chain_append_copy(&from, &bench.memory, "abc", 3));
+        chain_join(&bench.chain, &bench.memory, &from);
+        ck_assert(chain_is_empty(&from));
+    }
+    ck_assert_ptr_eq(bench.chain.head, bench.chain.tail);
+    ck_assert_uint_eq(bench.chain.bytes, 9);
+    ck_assert_int_eq(memcmp(bench.chain.head->data, "abcabcabc", 9), 0);
+    static const char large[CHAIN_COPY_BYTES] = "";
+    ck_assert(chain_append_static(&from, &bench.memory, slice_make(large, sizeof large)));
+    chain_join(&bench.chain, &bench.memory, &from);
+    chain_check(&bench.chain);
+    ck_assert_ptr_eq(bench.chain.tail->data, large);
+    bench_fini(&bench);
+}
+END_TEST
+
 #ifndef NDEBUG
 START_TEST(a_chain_whose_sum_is_wrong_is_found)
 {
@@ -574,6 +603,7 @@ int main(void)
     tcase_add_test(tcase, vectors_are_given_up_to_the_maximum);
     tcase_add_test(tcase, settling_lets_large_blocks_go_and_keeps_what_is_in_proportion);
     tcase_add_test(tcase, splicing_moves_everything_behind);
+    tcase_add_test(tcase, joining_makes_one_segment_of_small_pieces);
 #ifndef NDEBUG
     tcase_add_test_raise_signal(tcase, a_chain_whose_sum_is_wrong_is_found, SIGABRT);
 #endif
