@@ -47,6 +47,8 @@ void bind_listen_tls(struct binder *binder, const struct option *option, const s
 void bind_pool_tls(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
 void bind_peers(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
 void bind_pool_auth(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
+/* When all of a pool has been read: its mechanism is the one that its protocol has. */
+void bind_pool_mechanism(struct binder *binder, const struct yaml_node *value, struct config_pool *pool);
 void bind_users(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);
 /* A path, made relative to the file's directory, into the option's char *. */
 void bind_path(struct binder *binder, const struct option *option, const struct yaml_node *value, void *target);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static option_bind_fn bind_auth_user, bind_variable, bind_mechanism, bind_rule_user, bind_strings, bind_rule_listeners;
+static option_bind_fn bind_auth_user, bind_variable, bind_rule_user, bind_strings, bind_rule_listeners;
 
 static const struct option users_options[] = {
     {"file", OPTION_STRING, .required = true, .offset = offsetof(struct config, users_file), .bind = bind_path,
@@ -22,7 +22,8 @@ static const struct option users_options[] = {
 };
 const struct option_table users_table = {"`users`", users_options};
 
-static const struct option_choice mechanism_choices[] = {{"ascii", CONFIG_MECHANISM_ASCII}, {NULL, 0}};
+static const struct option_choice mechanism_choices[] = {
+    {"ascii", CONFIG_MECHANISM_ASCII}, {"sasl", CONFIG_MECHANISM_SASL}, {NULL, 0}};
 static const struct option pool_auth_options[] = {
     {"user", OPTION_STRING, .required = true, .offset = offsetof(struct config_pool, auth.user), .bind = bind_auth_user,
      .advice = "a name such as `app`"},
@@ -30,8 +31,8 @@ static const struct option pool_auth_options[] = {
      .advice = "a path such as `secret`"},
     {"password_env", OPTION_STRING, .offset = offsetof(struct config_pool, auth.password_env), .bind = bind_variable,
      .advice = "the name of an environment variable such as `CACHE_PASSWORD`"},
-    {"mechanism", OPTION_CHOICE, .offset = offsetof(struct config_pool, auth.mechanism), .bind = bind_mechanism,
-     .choices = mechanism_choices, .initial = "ascii"},
+    {"mechanism", OPTION_CHOICE, .offset = offsetof(struct config_pool, auth.mechanism), .choices = mechanism_choices,
+     .initial = "ascii"},
     {.name = NULL},
 };
 const struct option_table pool_auth_table = {"a pool's `auth`", pool_auth_options};
@@ -197,20 +198,6 @@ static void bind_variable(struct binder *binder, const struct option *option, co
         pool->auth.password_env = option_copy(binder, text);
 }
 
-static void bind_mechanism(struct binder *binder, const struct option *option, const struct yaml_node *value,
-                           void *target)
-{
-    struct slice text;
-    (void)target;
-    if (!option_text(binder, option, value, &text) || slice_equal(text, SLICE_OF("ascii")))
-        return;
-    if (slice_equal(text, SLICE_OF("sasl")))
-        config_errors_add(binder->errors, value->line, value->column,
-                          "`mechanism`: `sasl` is not built in; write `ascii`");
-    else
-        option_refuse(binder, option, value);
-}
-
 static void check_password(struct binder *binder, const struct yaml_node *value, struct config_pool *pool)
 {
     const struct yaml_node *file = yaml_find(value, "password_file"), *variable = yaml_find(value, "password_env");
@@ -235,6 +222,24 @@ void bind_pool_auth(struct binder *binder, const struct option *option, const st
     option_bind_mapping(binder, &pool_auth_table, value, target);
     refuse_missing(binder, &pool_auth_table, value);
     check_password(binder, value, target);
+}
+
+void bind_pool_mechanism(struct binder *binder, const struct yaml_node *value, struct config_pool *pool)
+{
+    const struct yaml_node *auth = yaml_find(value, "auth");
+    const struct yaml_node *place = auth != NULL ? yaml_find(auth, "mechanism") : NULL;
+    bool binary = pool->protocol == CONFIG_PROTOCOL_BINARY, sasl = pool->auth.mechanism == CONFIG_MECHANISM_SASL;
+    if (place == NULL)
+        pool->auth.mechanism = binary ? CONFIG_MECHANISM_SASL : CONFIG_MECHANISM_ASCII;
+    else if (sasl && !binary)
+        config_errors_add(
+            binder->errors, place->line, place->column,
+            "`mechanism`: `sasl` is a login of the binary protocol; write `protocol: binary` in the pool, "
+            "or `ascii`");
+    else if (binary && !sasl)
+        config_errors_add(binder->errors, place->line, place->column,
+                          "`mechanism`: `ascii` is a login of the text protocol; write `sasl`, or `protocol: text` in "
+                          "the pool");
 }
 
 /* ---- rules ---- */

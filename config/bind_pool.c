@@ -61,6 +61,12 @@ static const struct option_choice on_return_choices[] = {
     {NULL, 0},
 };
 
+static const struct option_choice protocol_choices[] = {
+    {"text", CONFIG_PROTOCOL_TEXT},
+    {"binary", CONFIG_PROTOCOL_BINARY},
+    {NULL, 0},
+};
+
 static const struct option pool_options[] = {
     {"servers", OPTION_PART, .bind = bind_servers, .advice = "a list such as `[10.0.0.1:11211, 10.0.0.2:11211]`"},
     {"distribution", OPTION_STRING, .offset = offsetof(struct config_pool, distribution), .bind = bind_distribution,
@@ -69,6 +75,8 @@ static const struct option pool_options[] = {
      .advice = "a hash function such as `md5`"},
     {"hash_tag", OPTION_TAG, .offset = offsetof(struct config_pool, hash_tag), .bind = bind_hash_tag,
      .advice = "two characters in quotes, such as `\"{}\"`"},
+    {"protocol", OPTION_CHOICE, .offset = offsetof(struct config_pool, protocol), .choices = protocol_choices,
+     .initial = "text"},
     {"connections", OPTION_INTEGER, .offset = offsetof(struct config_pool, connections), .min = 1, .max = 64,
      .initial = "1"},
     {"connect_timeout", OPTION_DURATION, .offset = offsetof(struct config_pool, connect_timeout_ms), .min = MS(1),
@@ -299,6 +307,8 @@ static void bind_pool(struct binder *binder, const struct yaml_node *value, stru
     option_bind_mapping(binder, &pool_table, value, pool);
     if (binder->errors->count == errors_before)
         check_health(binder, value, pool);
+    if (binder->errors->count == errors_before)
+        bind_pool_mechanism(binder, value, pool);
     if (yaml_find(value, "servers") == NULL)
         config_errors_add(binder->errors, key->line, key->column, "pool %s has no `servers`", quote(key->text).text);
     set_names(binder, value, pool);

@@ -550,11 +550,28 @@ static struct route_spec *bind_node(struct binder *binder, const struct yaml_nod
     return spec;
 }
 
+/* Items are taken out of `warm` with the time that they have left, which the binary protocol does not tell. */
+static void check_warm(struct binder *binder, const struct route_spec *spec, bool is_warm)
+{
+    const struct config_pool *pools = binder->config->pools;
+    if (spec == NULL)
+        return;
+    if (is_warm && spec->kind == ROUTE_POOL && pools[spec->pool].protocol == CONFIG_PROTOCOL_BINARY)
+        config_errors_add(binder->errors, spec->line, spec->column,
+                          "`warm`: pool `%s` speaks binary, which does not tell how long an item lives; write "
+                          "`protocol: text` there",
+                          pools[spec->pool].name);
+    for (size_t i = 0; i < spec->branch_count; i++)
+        check_warm(binder, spec->branches[i].to, is_warm || (spec->kind == ROUTE_WARM && i == 1));
+}
+
 void bind_route(struct binder *binder, const struct yaml_node *root)
 {
     const struct yaml_node *pools = yaml_find(root, "pools");
     if (binder->route != NULL) {
         binder->config->route = bind_node(binder, binder->route);
+        if (config_errors_none(binder->errors))
+            check_warm(binder, binder->config->route, false);
         return;
     }
     binder->config->route = calloc(1, sizeof *binder->config->route);

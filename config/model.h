@@ -46,8 +46,11 @@ struct config_tls_files {
     int line, column; /* of the `tls` itself */
 };
 
-/* How a pool shows its servers who it is. */
-enum config_mechanism { CONFIG_MECHANISM_ASCII };
+/* What a pool's servers are spoken to in. */
+enum config_protocol { CONFIG_PROTOCOL_TEXT, CONFIG_PROTOCOL_BINARY };
+
+/* How a pool shows its servers who it is: ascii over text, sasl (PLAIN) over binary. */
+enum config_mechanism { CONFIG_MECHANISM_ASCII, CONFIG_MECHANISM_SASL };
 
 struct config_pool_auth {
     char *user;          /* NULL: there is no authentication */
@@ -60,10 +63,11 @@ struct config_pool_auth {
 struct config_pool {
     char *name;
     struct config_server *servers;
-    size_t server_count;  /* at least 1 */
-    char *distribution;   /* a name that ring_distributions() has */
-    char *hash;           /* a name that hash_names() has */
-    char hash_tag[2];     /* both 0: none */
+    size_t server_count; /* at least 1 */
+    char *distribution;  /* a name that ring_distributions() has */
+    char *hash;          /* a name that hash_names() has */
+    char hash_tag[2];    /* both 0: none */
+    enum config_protocol protocol;
     uint32_t connections; /* to each server, from each worker */
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;

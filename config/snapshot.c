@@ -69,6 +69,7 @@ static bool make_pool(struct pool *pool, const struct config_pool *from, struct 
         .connect_timeout_ms = from->connect_timeout_ms,
         .timeout_ms = from->timeout_ms,
         .failures = from->health_failures,
+        .binary = from->protocol == CONFIG_PROTOCOL_BINARY,
     };
     *error_out = "out of memory";
     pool->health = registry_health(registry, from->name);
@@ -213,6 +214,7 @@ void snapshot_apply_health(const struct snapshot *snapshot)
             .timeout_ms = from->connect_timeout_ms + from->timeout_ms,
             .tls = snapshot->pool_tls[i],
             .auth = snapshot->pool_auth[i],
+            .binary = from->protocol == CONFIG_PROTOCOL_BINARY,
             .flush_on_return = from->on_return == CONFIG_ON_RETURN_FLUSH,
         };
         health_configure(snapshot->pools[i].health, &settings, (uint32_t)from->server_count);

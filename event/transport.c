@@ -85,8 +85,9 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
 static void on_nudge(struct loop_task *task)
 {
     struct transport *transport = list_entry(task, struct transport, nudge);
+    struct transport *bottom = transport->base != NULL ? transport->base : transport;
     if (transport->buffered && transport->armed & TRANSPORT_READABLE)
-        event_active(&transport->readable, EV_READ, 0);
+        event_active(&bottom->readable, EV_READ, 0);
 }
 
 void transport_init(struct transport *transport, void (*on_ready)(struct transport *transport, unsigned ready))
@@ -99,6 +100,7 @@ void transport_init(struct transport *transport, void (*on_ready)(struct transpo
     transport->buffered = false;
     transport->unreported = 0;
     transport->stream = NULL;
+    transport->base = NULL;
     transport->loop = NULL;
     loop_task_init(&transport->nudge, on_nudge);
     transport->on_ready = on_ready;
@@ -114,9 +116,31 @@ void transport_open(struct transport *transport, struct loop *loop, const struct
     transport->opening = false;
     transport->buffered = false;
     transport->unreported = 0;
+    transport->base = NULL;
     transport->loop = loop;
     event_assign(&transport->readable, loop->base, fd, EV_READ | EV_PERSIST, on_readable, transport);
     event_assign(&transport->writable, loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, transport);
+}
+
+void transport_open_on(struct transport *transport, const struct transport_methods *methods, struct transport *base)
+{
+    assert(transport->fd < 0);
+    transport->methods = methods;
+    transport->fd = base->fd;
+    transport->wanted = 0;
+    transport->armed = 0;
+    transport->opening = false;
+    transport->buffered = false;
+    transport->unreported = 0;
+    transport->base = base;
+    transport->loop = base->loop;
+}
+
+void transport_base_is_ready(struct transport *transport, unsigned ready)
+{
+    if (ready & TRANSPORT_READABLE)
+        transport_nudge(transport);
+    transport->on_ready(transport, ready);
 }
 
 void transport_close(struct transport *transport)
@@ -128,6 +152,7 @@ void transport_close(struct transport *transport)
     transport->wanted = 0;
     transport->buffered = false;
     transport->methods->close(transport);
+    transport->base = NULL;
     transport->methods = &transport_plain;
     transport->fd = -1;
 }
@@ -145,6 +170,10 @@ static int switch_event(struct transport *transport, struct event *event, unsign
 
 int transport_arm(struct transport *transport, unsigned events)
 {
+    if (transport->base != NULL) {
+        transport->armed = events;
+        return transport_want(transport->base, events);
+    }
     int readable = switch_event(transport, &transport->readable, TRANSPORT_READABLE, events);
     int writable = switch_event(transport, &transport->writable, TRANSPORT_WRITABLE, events);
     return readable != 0 || writable != 0 ? -1 : 0;

@@ -38,6 +38,7 @@ struct transport;
 
 struct transport_methods {
     const char *name;
+    bool minds_borders; /* a write had better end where a request ends: see write_limit in pool/connection_write.c */
     ssize_t (*read)(struct transport *transport, char *buffer, size_t capacity);
     ssize_t (*write)(struct transport *transport, const struct iovec *vectors, int count);
     int (*connect_result)(const struct transport *transport);
@@ -55,6 +56,8 @@ struct transport {
     bool buffered;     /* there is more to read, though the socket may not be readable */
     size_t unreported; /* bytes that may have left, beyond those that writes have reported */
     void *stream;      /* the methods' own */
+    struct transport
+        *base; /* the transport that it stands on, which has the socket's events; NULL: it has them itself */
     struct loop *loop;
     struct loop_task nudge;
     struct event readable;
@@ -68,6 +71,13 @@ extern const struct transport_methods transport_plain;
 void transport_init(struct transport *transport, void (*on_ready)(struct transport *transport, unsigned ready));
 /* Takes over a connected, or connecting, non-blocking socket. */
 void transport_open(struct transport *transport, struct loop *loop, const struct transport_methods *methods, int fd);
+/*
+ * The same on top of another one, whose on_ready is to call transport_base_is_ready. The base is the methods' own: they close it.
+ * `wanted` and `buffered` of this one are heeded; `opening` is the base's affair.
+ */
+void transport_open_on(struct transport *transport, const struct transport_methods *methods, struct transport *base);
+/* The base is ready: so is this one. */
+void transport_base_is_ready(struct transport *transport, unsigned ready);
 void transport_close(struct transport *transport);
 
 static inline bool transport_is_open(const struct transport *transport)

@@ -27,6 +27,8 @@ struct connection {
     bool gated;    /* nothing but the greeting is sent before the server's version is known */
     bool held;     /* not read: see connection_hold */
     bool retiring; /* to be closed as soon as no call is under way */
+    bool binary;   /* the protocol that it was greeted for, and is opened with */
+    bool logs_in;  /* a login begins the greeting */
     struct chain out;
     size_t greeting_bytes;  /* what goes before all requests */
     uint64_t written_bytes; /* ever written, on this socket */

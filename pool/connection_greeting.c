@@ -104,6 +104,9 @@ bool connection_greet(struct connection *connection)
     char login[SECRET_LOGIN_MAX];
     size_t login_len = auth != NULL ? secret_print_login(auth, login) : 0;
     connection->greeting_bytes = login_len + sizeof GREETING - 1;
+    connection->retiring = false;
+    connection->logs_in = auth != NULL;
+    connection->binary = connection->upstream->settings.binary;
     connection->gated = atomic_load_explicit(&connection->upstream->server->version, memory_order_relaxed) == 0;
     bool said = (auth == NULL || say(connection, VERB_SET, login, login_len)) &&
                 say(connection, VERB_VERSION, GREETING, sizeof GREETING - 1);

@@ -55,8 +55,14 @@ static void connect_next_address(struct connection *connection)
     }
     connection->state = CONNECTION_CONNECTING;
     struct upstream *upstream = connection->upstream;
-    if (upstream_open_transport(&connection->transport, connection_loop(connection), fd, upstream->server,
-                                upstream->settings.tls, &upstream->session) != 0 ||
+    const struct upstream_manner manner = {
+        .tls = upstream->settings.tls,
+        .session = &upstream->session,
+        .binary = connection->binary,
+        .logs_in = connection->logs_in,
+    };
+    if (upstream_open_transport(&connection->transport, connection_loop(connection), fd, upstream->server, &manner) !=
+            0 ||
         transport_want(&connection->transport, TRANSPORT_WRITABLE) != 0)
         connection_fail_later(connection, CALL_FAILURE_LOCAL, "out of memory");
     connection_set_timer(connection);

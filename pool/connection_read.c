@@ -188,6 +188,18 @@ const char *connection_keep_problem(struct connection *connection, const char *t
     return connection->problem;
 }
 
+/* error: errno value; 0: the end. EBADMSG: bytes that the transport cannot make sense of (pool/binary_transport.h). */
+static void fail_read(struct connection *connection, int error)
+{
+    if (error == ENOMEM)
+        connection_fail(connection, CALL_FAILURE_LOCAL, "out of memory");
+    else if (error == EBADMSG)
+        connection_fail(connection, CALL_FAILURE_PROTOCOL, connection_keep_problem(connection, "not a lawful reply"));
+    else
+        connection_fail(connection, CALL_FAILURE_RESET,
+                        connection_keep_problem(connection, "the server closed the connection"));
+}
+
 void connection_read(struct connection *connection)
 {
     struct upstream_context *context = connection->upstream->context;
@@ -195,10 +207,7 @@ void connection_read(struct connection *connection)
     if (n == TRANSPORT_AGAIN)
         return;
     if (n == TRANSPORT_EOF || n == TRANSPORT_ERROR) {
-        bool here = n == TRANSPORT_ERROR && errno == ENOMEM;
-        connection_fail(connection, here ? CALL_FAILURE_LOCAL : CALL_FAILURE_RESET,
-                        here ? "out of memory"
-                             : connection_keep_problem(connection, "the server closed the connection"));
+        fail_read(connection, n == TRANSPORT_ERROR ? errno : 0);
         return;
     }
     connection->progress_us = loop_now_us(context->loop);

@@ -1,6 +1,8 @@
 /* Owns the bytes of a connection on their way out: how many of them one write takes, and what follows when it is done. */
 #include "pool/connection_internal.h"
 
+#include <errno.h>
+
 /* The plaintext of a full TLS record, and what memcached reads at once. */
 #define RECORD_BYTES 16384
 
@@ -34,7 +36,7 @@ static size_t write_limit(struct connection *connection)
 {
     if (connection->gated)
         return connection->greeting_bytes - (size_t)connection->written_bytes;
-    return connection->transport.methods == &transport_plain ? SIZE_MAX : record_limit(connection);
+    return connection->transport.methods->minds_borders ? record_limit(connection) : SIZE_MAX;
 }
 
 /* Writes what can be written now. false: the connection is lost. */
@@ -55,6 +57,15 @@ static bool write_out(struct connection *connection)
     return true;
 }
 
+/* EBADMSG: the transport cannot say it (pool/binary_transport.h), which is no server's fault. */
+static void connection_fail_write(struct connection *connection)
+{
+    if (errno == EBADMSG)
+        connection_fail(connection, CALL_FAILURE_LOCAL, connection_keep_problem(connection, "a bad request"));
+    else
+        connection_fail(connection, CALL_FAILURE_RESET, "the server closed the connection");
+}
+
 void connection_flush(struct loop_task *task)
 {
     struct connection *connection = list_entry(task, struct connection, flush);
@@ -64,7 +75,7 @@ void connection_flush(struct loop_task *task)
     if (connection->gated && connection->written_bytes == connection->greeting_bytes)
         return;
     if (!write_out(connection)) {
-        connection_fail(connection, CALL_FAILURE_RESET, "the server closed the connection");
+        connection_fail_write(connection);
         return;
     }
     bool blocked =

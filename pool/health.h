@@ -28,6 +28,7 @@ struct health_settings {
     /* For probes; both live as long as a snapshot has servers of the pool. */
     struct tls_context *tls;   /* NULL: in the clear */
     const struct secret *auth; /* NULL: no authentication */
+    bool binary;               /* the binary protocol is spoken */
     bool flush_on_return;      /* a server that comes back with its memory intact is to be flushed: see homecoming.h */
 };
 

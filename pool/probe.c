@@ -25,6 +25,7 @@ struct probe {
     struct resolve_job *resolving;
     bool attempting;
     bool connected;
+    bool binary, logs_in; /* as the attempt was opened */
     uint64_t pause_ms;
     unsigned random; /* state of the jitter */
     struct homecoming homecoming;
@@ -176,6 +177,10 @@ static void probe_ask(struct probe *probe)
     struct server *server = probe->server;
     int64_t since_us = atomic_load_explicit(&server->down_since_us, memory_order_relaxed);
     struct health_settings settings = health_settings(server->health);
+    if (settings.binary != probe->binary || (settings.auth != NULL) != probe->logs_in) {
+        probe_failed(probe, "it is to be spoken to in another way now");
+        return;
+    }
     homecoming_begin(&probe->homecoming, server->identity.pool, settings.auth, settings.flush_on_return,
                      loop_clock_us() - (uint64_t)since_us);
     if (probe_send(probe) && transport_want(&probe->transport, TRANSPORT_READABLE) != 0)
@@ -204,8 +209,16 @@ static void probe_connect(struct probe *probe)
         probe_failed(probe, strerrordesc_np(errno));
         return;
     }
-    struct tls_context *tls = health_settings(probe->server->health).tls;
-    if (upstream_open_transport(&probe->transport, probe->prober->loop, fd, probe->server, tls, &probe->session) != 0 ||
+    struct health_settings settings = health_settings(probe->server->health);
+    const struct upstream_manner manner = {
+        .tls = settings.tls,
+        .session = &probe->session,
+        .binary = settings.binary,
+        .logs_in = settings.auth != NULL,
+    };
+    probe->binary = manner.binary;
+    probe->logs_in = manner.logs_in;
+    if (upstream_open_transport(&probe->transport, probe->prober->loop, fd, probe->server, &manner) != 0 ||
         transport_want(&probe->transport, TRANSPORT_WRITABLE) != 0)
         probe_failed(probe, "out of memory");
 }

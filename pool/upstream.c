@@ -8,11 +8,13 @@
  */
 #include "pool/upstream.h"
 
+#include "pool/binary_transport.h"
 #include "pool/connection.h"
 #include "pool/health.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CALLS_PER_CHUNK 512
 /* Idle connections kept for uploads. */
@@ -87,6 +89,12 @@ void upstream_destroy(struct upstream **upstream)
     free(u);
 }
 
+/* It is closed, or was opened with the protocol that is to be spoken now. */
+static bool speaks_right(const struct connection *connection)
+{
+    return connection->state == CONNECTION_CLOSED || connection->binary == connection->upstream->settings.binary;
+}
+
 void upstream_configure(struct upstream *upstream, const struct upstream_settings *settings)
 {
     uint32_t wanted = settings->connections;
@@ -97,9 +105,15 @@ void upstream_configure(struct upstream *upstream, const struct upstream_setting
         struct connection *connection = upstream->lanes[i];
         if (connection == NULL)
             continue;
-        if (i < upstream->settings.connections)
+        if (i < upstream->settings.connections && speaks_right(connection))
             connection->retiring = false;
         else
+            connection_retire(connection);
+    }
+    struct list *node, *following;
+    list_for_each_safe (node, following, &upstream->uploads) {
+        struct connection *connection = list_entry(node, struct connection, node);
+        if (!speaks_right(connection))
             connection_retire(connection);
     }
 }
@@ -223,12 +237,31 @@ uint32_t upstream_outstanding(const struct upstream *upstream)
     return calls;
 }
 
-int upstream_open_transport(struct transport *transport, struct loop *loop, int fd, const struct server *server,
-                            struct tls_context *tls, struct tls_session **session)
+/* In the clear or by TLS. */
+static int open_base(struct transport *transport, struct loop *loop, int fd, const struct server *server,
+                     const struct upstream_manner *manner)
 {
-    if (tls != NULL)
-        return tls_transport_open_client(transport, loop, tls, fd, server->identity.host, session);
+    if (manner->tls != NULL)
+        return tls_transport_open_client(transport, loop, manner->tls, fd, server->identity.host, manner->session);
     transport_open(transport, loop, &transport_plain, fd);
+    return 0;
+}
+
+int upstream_open_transport(struct transport *transport, struct loop *loop, int fd, const struct server *server,
+                            const struct upstream_manner *manner)
+{
+    if (!manner->binary)
+        return open_base(transport, loop, fd, server, manner);
+    struct binary_transport *stream = binary_transport_create(manner->logs_in);
+    if (stream == NULL) {
+        close(fd);
+        return -1;
+    }
+    if (open_base(binary_transport_base(stream), loop, fd, server, manner) != 0) {
+        binary_transport_destroy(&stream);
+        return -1;
+    }
+    binary_transport_open(transport, &stream);
     return 0;
 }
 

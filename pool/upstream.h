@@ -39,6 +39,7 @@ struct upstream_settings {
     /* Both are the snapshot's that the settings are of, which is to outlive them. */
     struct tls_context *tls;   /* NULL: in the clear */
     const struct secret *auth; /* NULL: no authentication */
+    bool binary;               /* the binary protocol is spoken; a login is SASL PLAIN then */
 };
 
 struct upstream {
@@ -135,12 +136,17 @@ static inline uint32_t upstream_latency_us(const struct upstream *upstream)
     return upstream->latency_us_scaled / UPSTREAM_LATENCY_SCALE;
 }
 
-/*
- * Takes over a connecting socket, in the clear or by TLS. For connection.c and probe.c. 0, or -1 when memory is out; fd is then
- * closed.
- */
+/* How a server is spoken to. */
+struct upstream_manner {
+    struct tls_context *tls;      /* NULL: in the clear */
+    struct tls_session **session; /* of the last connection */
+    bool binary;
+    bool logs_in; /* the first thing that is said is a login */
+};
+
+/* Takes over a connecting socket. For connection_open.c and probe.c. 0, or -1 when memory is out; fd is then closed. */
 int upstream_open_transport(struct transport *transport, struct loop *loop, int fd, const struct server *server,
-                            struct tls_context *tls, struct tls_session **session);
+                            const struct upstream_manner *manner);
 
 /* For connection.c: a call or a connection has failed, or gone well. */
 void upstream_failed(struct upstream *upstream, const struct call_failure *failure);

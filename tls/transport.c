@@ -501,6 +501,7 @@ static void tls_close(struct transport *transport)
 
 static const struct transport_methods transport_tls = {
     .name = "tls",
+    .minds_borders = true,
     .read = tls_read,
     .write = tls_write,
     .connect_result = tls_connect_result,

@@ -1,6 +1,6 @@
 /*
  * The binary protocol of clients: requests parsed in place, said anew as meta lines, and servers' reply lines printed as
- * binary replies. No I/O, no allocation, values are never touched. Servers are never spoken to in binary.
+ * binary replies. No I/O, no allocation, values are never touched. Binary towards servers: server_binary.h.
  *
  *      client's bytes -> binary_parse -> binary_line -> a struct request as of any meta command
  *      server's line  -> binary_reply_line -> header, extras, key      (and what follows of the value: binary_stream)

@@ -102,16 +102,21 @@ static const struct {
      "  e: {servers: [s], auth: {user: u, password_env: X, mechanism: plain}}\n"
      "  f: {servers: [s], auth: {user: 'u v', password_env: 'X=Y', password: x}}\n"
      "  g: {servers: [s], auth: required}\n"
+     "  h: {servers: [s], auth: {user: u, password_env: X, mechanism: ascii}, protocol: binary}\n"
+     "  i: {servers: [s], protocol: meta}\n"
+     "  j: {servers: [s], auth: {user: u, password_env: X, mechanism: sasl}, protocol: binary}\n"
      "route: a\n",
      "2:27: a pool's `auth` has no `user`\n"
      "3:27: a pool's `auth` has no password; write `password_file` or `password_env`\n"
      "4:55: `password_env` beside `password_file`; write one of both\n"
-     "5:65: `mechanism`: `sasl` is not built in; write `ascii`\n"
-     "6:65: `mechanism`: found `plain`; write `ascii`\n"
+     "5:65: `mechanism`: `sasl` is a login of the binary protocol; write `protocol: binary` in the pool, or `ascii`\n"
+     "6:65: `mechanism`: found `plain`; write `ascii` or `sasl`\n"
      "7:34: user name `u v` has a space or a control character in it\n"
      "7:55: `password_env`: found `X=Y`; write the name of an environment variable such as `CACHE_PASSWORD`\n"
      "7:62: unknown key `password`; did you mean `password_env`?\n"
-     "8:27: `auth`: found `required`; write a mapping such as `{user: app, password_file: secret}`\n"},
+     "8:27: `auth`: found `required`; write a mapping such as `{user: app, password_file: secret}`\n"
+     "9:65: `mechanism`: `ascii` is a login of the text protocol; write `sasl`, or `protocol: text` in the pool\n"
+     "10:31: `protocol`: found `meta`; write `text` or `binary`\n"},
     {"users: users\n" POOL, "1:8: `users`: found `users`; write a mapping such as `{file: users}`\n"},
     {"users: {}\n" POOL, "1:8: `users` has no `file`\n"},
     {"users: {file: [a], fiel: b}\n" POOL, "1:15: `file`: found a list; write a path such as `users`\n"

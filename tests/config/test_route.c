@@ -336,6 +336,19 @@ START_TEST(every_error_is_told)
 }
 END_TEST
 
+START_TEST(nothing_is_warmed_from_a_pool_that_speaks_binary)
+{
+    static const char text[] = "pools: {text: {servers: [a]}, old: {servers: [b], protocol: binary}}\n"
+                               "route: {prefix: {a: {warm: {cold: old, warm: text}}, '*':\n"
+                               "  {warm: {cold: text, warm: {failover: {to: [text, old]}}}}}}\n";
+    struct config_errors errors;
+    struct config *config = config_parse(text, sizeof text - 1, NULL, &errors);
+    ck_assert_ptr_null(config);
+    expect_errors(&errors, "3:52: `warm`: pool `old` speaks binary, which does not tell how long an item lives; write "
+                           "`protocol: text` there\n");
+}
+END_TEST
+
 /* ---- bounds ---- */
 
 /* `levels` nodes on top of each other, a pool among them. */
@@ -516,6 +529,7 @@ int main(void)
     tcase_add_test(tcase, the_only_pool_needs_no_route);
     tcase_add_test(tcase, nodes_nest);
     tcase_add_loop_test(tcase, every_error_is_told, 0, sizeof bad / sizeof bad[0]);
+    tcase_add_test(tcase, nothing_is_warmed_from_a_pool_that_speaks_binary);
     tcase_add_test(tcase, depth_is_bounded);
     tcase_add_test(tcase, branches_are_bounded);
     tcase_add_test(tcase, nodes_are_bounded);

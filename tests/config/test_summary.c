@@ -28,13 +28,13 @@ START_TEST(the_summary_says_all)
         "pool a: 2 servers\n"
         "  server 10.0.0.1:11211\n"
         "  server b at c:11211, weight 2\n"
-        "  distribution ketama, hash md5, hash_tag none, connections 1, connect_timeout 200ms, timeout 250ms, "
-        "on_down next, on_error error, on_return keep\n"
+        "  distribution ketama, hash md5, hash_tag none, protocol text, connections 1, connect_timeout 200ms, "
+        "timeout 250ms, on_down next, on_error error, on_return keep\n"
         "  health: failures 3, probe 1s, probe_max 30s, panic 50%\n"
         "pool b: 1 server\n"
         "  server [::1]:11211\n"
-        "  distribution ketama, hash md5, hash_tag {}, connections 1, connect_timeout 200ms, timeout 250ms, "
-        "on_down hold, on_error error, on_return keep\n"
+        "  distribution ketama, hash md5, hash_tag {}, protocol text, connections 1, connect_timeout 200ms, "
+        "timeout 250ms, on_down hold, on_error error, on_return keep\n"
         "  health: failures 3, probe 1s, probe_max 30s, panic 50%\n"
         "route b\n"
         "warning: no request reaches pool a: the route does not name it\n");
@@ -72,8 +72,8 @@ START_TEST(the_summary_says_who_may_do_what)
         "log: level info, format text\n"
         "pool a: 1 server\n"
         "  server b:11211\n"
-        "  distribution ketama, hash md5, hash_tag none, connections 1, connect_timeout 200ms, timeout 250ms, "
-        "on_down next, on_error error, on_return keep\n"
+        "  distribution ketama, hash md5, hash_tag none, protocol text, connections 1, connect_timeout 200ms, "
+        "timeout 250ms, on_down next, on_error error, on_return keep\n"
         "  health: failures 3, probe 1s, probe_max 30s, panic 50%\n"
         "  tls: ca none, server_name n, certificate none, key none, crl none, insecure yes, min_version 1.2\n"
         "  auth: user u, password_file none, password_env V, mechanism ascii\n"
@@ -123,6 +123,9 @@ static const struct {
      "health: {panic: 1%}}}",
      "pool main: distribution ketama -> modulo; pool main: hash md5 -> crc; pool main: hash_tag none -> <>; "
      "pool main: timeout 250ms -> 2s; pool main: health.panic 50% -> 1%; pool main: on_down next -> hold"},
+    {"pools: {main: {servers: [a], auth: {user: u, password_env: X}}}",
+     "pools: {main: {servers: [a], auth: {user: u, password_env: X}, protocol: binary}}",
+     "pool main: protocol text -> binary; pool main: auth.mechanism ascii -> sasl"},
     {POOL, "listen: [127.0.0.1:1, 127.0.0.1:2]\n" POOL,
      "listeners added: 127.0.0.1:1, 127.0.0.1:2; listeners removed: 127.0.0.1:11211"},
     {"listen: [{address: 'unix:/x', deny: [get, set]}, {address: 'unix:/y', deny: [get, set]}]\n" POOL,

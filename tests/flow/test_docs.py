@@ -49,6 +49,11 @@ BESIDE = {
     "pools.NAME.auth.mechanism": {"pools.NAME.auth.user": "app", "pools.NAME.auth.password_file": "secret"},
 }
 
+# The same, for one choice.
+BESIDE_CHOICE = {
+    ("pools.NAME.auth.mechanism", "sasl"): {"pools.NAME.protocol": "binary"},
+}
+
 # Mappings that are there or not as a whole: to write a default within them is to write them.
 OPTIONAL = ("listen[].tls.", "pools.NAME.tls.", "pools.NAME.auth.")
 
@@ -293,7 +298,7 @@ def test_choices(with_files, row):
         done = check(with_files, {path: "q" * 20})
         assert set(choices) == set(quoted(done.stderr.decode().split("known are")[1]))
     for choice in choices:
-        done = check(with_files, {**beside, path: choice})
+        done = check(with_files, {**beside, **BESIDE_CHOICE.get((path, choice), {}), path: choice})
         assert done.returncode == 0, done.stderr
     done = check(with_files, {**beside, path: "q" * 20})
     assert done.returncode == 1

@@ -9,7 +9,8 @@ import os
 import pytest
 
 from binary import END_OPAQUE, BinaryWire, Replies, count, packet, store, timed
-from sasl import DENIED, guarded, login, plain, sasl_memcached, told, users_file
+from sasl import DENIED, guarded, login, plain, told, users_file
+from saslserver import sasl_memcached
 
 pytestmark = pytest.mark.sanitize
 

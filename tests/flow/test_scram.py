@@ -15,8 +15,8 @@ import pytest
 
 from binary import END_OPAQUE, BinaryWire, packet, store
 from harness import DEADLINE_S, pool_of, split_address
-from sasl import (CONTINUE, DENIED, SCRAM, ScramClient, ask, guarded, login, plain, read_reply, sasl_memcached, told,
-                  users_file)
+from sasl import (CONTINUE, DENIED, SCRAM, ScramClient, ask, guarded, login, plain, read_reply, told, users_file)
+from saslserver import sasl_memcached
 
 pytestmark = pytest.mark.sanitize
 

@@ -1,17 +1,11 @@
-"""SASL of the binary protocol: messages of PLAIN, both sides' proofs of SCRAM-SHA-256, files of users for them, and memcached -S."""
+"""SASL of the binary protocol: messages of PLAIN, both sides' proofs of SCRAM-SHA-256, and files of users for them."""
 
 import base64
 import hashlib
 import hmac
 import os
-import subprocess
-import sys
 
-import pytest
-
-from basis import HarnessError
 from binary import HEADER, BinaryWire, Replies, Reply, packet
-from servers import Memcached, end_process
 
 DENIED, CONTINUE = 0x20, 0x21
 SCRAM = b"SCRAM-SHA-256"
@@ -121,57 +115,3 @@ def guarded(lab, directory, passwords, auth="required", scram=None, **config):
     return lab.ringside({"listen": [{"address": "127.0.0.1:0", "auth": auth}],
                          "users": users_file(directory / "users", passwords, scram), **config},
                         servers=lab.memcacheds(2))
-
-
-# ---- memcached -S ----
-
-SET_PASSWORD = """
-import ctypes, sys
-sasl = ctypes.CDLL("libsasl2.so.2")
-context = ctypes.c_void_p()
-assert sasl.sasl_server_init(None, b"memcached") == 0
-assert sasl.sasl_server_new(b"memcached", None, None, None, None, None, 0, ctypes.byref(context)) == 0
-password = bytes.fromhex(sys.argv[2])
-assert sasl.sasl_setpass(context, sys.argv[1].encode(), password, len(password), None, 0, 1) == 0
-"""
-
-
-class SaslMemcached(Memcached):
-    """memcached -S over a user file of its own. It speaks binary alone."""
-
-    def __init__(self, directory, passwords, mechanisms):
-        super().__init__(directory, args=["-S"])
-        self.environment = "SASL_CONF_PATH=%s" % directory
-        (directory / "memcached.conf").write_text(
-            "mech_list: %s\npwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: %s/db\n" % (
-                mechanisms, directory))
-        for name, password in passwords.items():
-            subprocess.run([sys.executable, "-c", SET_PASSWORD, name, password.hex()], check=True, stderr=subprocess.PIPE,
-                           env={**os.environ, "SASL_CONF_PATH": str(directory)})
-
-    def _argv(self):
-        return ["env", self.environment] + super()._argv()
-
-    def _wait_ready(self):
-        while self.process.poll() is None:
-            try:
-                with BinaryWire(self) as wire:
-                    return b"PLAIN" in ask(wire, packet("sasl_list")).value
-            except (OSError, HarnessError):
-                continue
-        end_process(self.process)
-        return False
-
-    def close(self):
-        self.kill()
-
-
-def sasl_memcached(lab, directory, passwords, mechanisms="plain"):
-    """A started one, of a Lab. Skips the test where there is none."""
-    try:
-        return lab.adopt(SaslMemcached(directory, passwords, mechanisms)).start()
-    except (subprocess.CalledProcessError, HarnessError) as error:
-        reason = "no memcached -S with a file of users: install libsasl2-modules and libsasl2-modules-db (%s)" % error
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)

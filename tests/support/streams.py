@@ -54,11 +54,12 @@ class Generator:
     """
     segment() gives the next list of commands. tag: stands in all keys, so that streams on the same server do not meet.
     flush=False: no flush_all (others use the server too). big=False: no values near 1 MiB. length: the mean number of
-    commands in a segment.
+    commands in a segment. binary=True: only what can be said to a server in binary, and is answered the same then.
     """
 
-    def __init__(self, seed, tag="", flush=True, big=True, length=30):
+    def __init__(self, seed, tag="", flush=True, big=True, length=30, binary=False):
         self.rng = random.Random(seed)
+        self.binary = binary
         self.flush, self.big, self.length = flush, big, length
         prefix = b"%s%d:" % (tag.encode(), seed)
         self.keys = [prefix + b"k%d" % i for i in range(6)]
@@ -77,6 +78,8 @@ class Generator:
             (self._wrong_count, 4), (self._refused_storage, 5), (self._bad_numbers, 4), (self._bad_meta, 5),
             (self._bad_chunk, 2), (self._too_large, 1), (self._too_long_key, 2), (self._flush_all, 1),
         ]
+        if binary:
+            self.makers.remove((self._me, 2))
 
     def segment(self):
         """The next commands. Every one of them has been answered when MN has come marks times."""
@@ -246,8 +249,11 @@ class Generator:
             return base64.b64encode(key), [b"b"], key
         return key, [], key
 
-    def _flags(self, choices, most=5):
+    def _flags(self, choices, most=5, textual=b""):
+        """textual: letters that have no binary form."""
         flags = {}
+        if self.binary:
+            choices = [flag for flag in choices if flag[:1] not in textual]
         for _ in range(self.rng.randrange(0, most + 1)):
             flag = self.rng.choice(choices)
             flags[flag[:1]] = flag
@@ -260,13 +266,15 @@ class Generator:
     def _mg(self):
         word, flags, _ = self._meta_key(self._key_to_read())
         flags += self._flags([b"v", b"v", b"v", b"t", b"c", b"s", b"f", b"k", b"q", b"h", b"l", b"u", self._opaque(),
-                              b"N100000", b"N0", b"T100000", b"T0", b"R30", b"R200000"], 7)
+                              b"N100000", b"N0", b"T100000", b"T0", b"R30", b"R200000"], 7, b"thluNRk")
         return Command(self._meta_line(b"mg", word, flags))
 
     def _ms(self):
         word, flags, key = self._meta_key()
         flags += self._flags([b"c", b"k", b"q", b"I", self._opaque(), b"F7", b"F4294967295", b"T0", b"T100000", b"ME",
-                              b"MA", b"MP", b"MR", b"MS", b"Me"])
+                              b"MA", b"MP", b"MR", b"MS", b"Me"], textual=b"I")
+        if self.binary:
+            flags = [flag for flag in flags if flag != b"Me"]
         value = self._value_for(key, joined=b"MA" in flags or b"MP" in flags)
         if self.rng.random() < 0.2:
             head = b" ".join([b"ms", word, b"%d" % len(value), *flags]) + b" C"
@@ -278,7 +286,7 @@ class Generator:
 
     def _md(self):
         word, flags, key = self._meta_key()
-        flags += self._flags([b"q", b"k", self._opaque(), b"I", b"T100000", b"T0"])
+        flags += self._flags([b"q", b"k", self._opaque(), b"I", b"T100000", b"T0"], textual=b"I")
         if self.rng.random() < 0.2:
             head = b" ".join([b"md", word, *flags]) + b" C"
             return Command(head, CasOf(key, self.rng.randrange(1 << 62, 1 << 63)), b"\r\n")
@@ -289,7 +297,8 @@ class Generator:
             return None
         word, flags, _ = self._meta_key(self._key_to_count())
         flags += self._flags([b"q", b"k", self._opaque(), b"v", b"v", b"c", b"t", b"N0", b"N100000", b"J7", b"J13",
-                              b"D3", b"D1000000000000", b"T0", b"T100000", b"MI", b"MD", b"M+", b"M-", b"Mx"])
+                              b"D3", b"D1000000000000", b"T0", b"T100000", b"MI", b"MD", b"M+", b"M-", b"Mx"],
+                             textual=b"tT")
         if b"q" in flags:  # memcached shows the HD of a counter that N made; Ringside sends no q and cannot tell
             flags = [flag for flag in flags if flag[:1] != b"N"]
         return Command(self._meta_line(b"ma", word, flags))
