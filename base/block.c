@@ -10,6 +10,7 @@
 #include "base/block.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Blocks kept for re-use, by size: 4 MiB of small ones, 8 MiB of each of the others. */
 static const size_t kept_max[BLOCK_SIZES] = {1024, 128, 32};
@@ -43,14 +44,24 @@ struct block *block_create_fresh(struct block_pool *pool, enum block_size size)
     block->refs = 1;
     block->used = 0;
     block->capacity = (uint32_t)capacity_of[size];
-    block->size = size;
+    block->size = (uint16_t)size;
+    block->is_secret = false;
     pool->held_bytes += block->capacity;
     return block;
+}
+
+void block_wipe(struct block *block, size_t start, size_t end)
+{
+    assert(start <= end && end <= block->capacity);
+    explicit_bzero(block->data + start, end - start);
 }
 
 void block_release(struct block *block)
 {
     struct block_pool *pool = block->pool;
+    if (block->is_secret)
+        block_wipe(block, 0, block->capacity);
+    block->is_secret = false;
     assert(pool->held_bytes >= block->capacity);
     pool->held_bytes -= block->capacity;
     if (pool->free_count[block->size] >= kept_max[block->size]) {

@@ -33,7 +33,8 @@ struct block {
     uint32_t refs;
     uint32_t used;
     uint32_t capacity;
-    uint32_t size; /* enum block_size */
+    uint16_t size;  /* enum block_size */
+    bool is_secret; /* wiped before anybody else gets it */
     char data[];
 };
 
@@ -58,6 +59,8 @@ static inline bool block_pool_is_short(const struct block_pool *pool)
 struct block *block_create_fresh(struct block_pool *pool, enum block_size size);
 /* The slow path of block_unref. */
 void block_release(struct block *block);
+/* Wipes bytes [start, end) of it, whoever may read them later. */
+void block_wipe(struct block *block, size_t start, size_t end);
 
 static inline void block_check(const struct block *block)
 {

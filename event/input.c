@@ -81,6 +81,12 @@ static int input_move(struct input *input, struct input_shared *shared, enum blo
         return -1;
     memcpy(block->data, input_data(input), left);
     block->used = (uint32_t)left;
+    if (input->block->is_secret) {
+        block->is_secret = true;
+        block_wipe(input->block, input->start, input->end);
+        /* All else in the shared one is of others. */
+        input->block->is_secret = input->block != shared->block;
+    }
     block_unref(&input->block);
     input->block = block;
     input->start = 0;

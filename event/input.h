@@ -75,6 +75,13 @@ static inline void input_consume(struct input *input, size_t n)
     input->start += (uint32_t)n;
 }
 
+/* What is left over may be a part of a secret: input_settle and all after it leave no copy of it behind. */
+static inline void input_keep_secret(struct input *input)
+{
+    if (input->block != NULL && input_bytes(input) > 0)
+        input->block->is_secret = true;
+}
+
 /*
  * Ends the handling of a read: what is left over is kept in a block of its own that has room for a piece of `need` bytes
  * from its start on (at most INPUT_PIECE_MAX; 0: unknown, some more; or INPUT_NO_READ). Nothing left: the input is idle again. 0, or -1

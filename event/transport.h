@@ -120,10 +120,13 @@ static inline void transport_end_writing(struct transport *transport)
     transport->methods->end_writing(transport);
 }
 
-/* A sentence's end on what went wrong, beyond errno; valid as long as it is open. NULL: nothing more is known. */
+/*
+ * A sentence's end on what went wrong, beyond errno; of one that is opening, on what it still waits for. Valid as long as it is
+ * open. NULL: nothing more is known, or it is closed.
+ */
 static inline const char *transport_problem(const struct transport *transport)
 {
-    return transport->methods->problem(transport);
+    return transport_is_open(transport) ? transport->methods->problem(transport) : NULL;
 }
 
 #endif

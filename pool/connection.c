@@ -130,8 +130,9 @@ static void on_due(struct wheel_timer *timer)
     if (connection->state == CONNECTION_RESOLVING || connection->state == CONNECTION_CONNECTING) {
         if (now_us >= connection->connect_deadline_us) {
             connection_fail(connection, CALL_FAILURE_CONNECT_TIMEOUT,
-                            connection->state == CONNECTION_RESOLVING ? "the name was not resolved in time"
-                                                                      : "no connection in time");
+                            connection->state == CONNECTION_RESOLVING
+                                ? "the name was not resolved in time"
+                                : connection_keep_problem(connection, "no connection in time"));
             return;
         }
     } else if (connection->state == CONNECTION_OPEN && !connection->held) {

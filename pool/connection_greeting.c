@@ -82,7 +82,7 @@ const char *connection_rejection(const struct call *call)
     return is_login ? "a refusal of the pool's login" : "a reply that does not belong to its request";
 }
 
-/* One of the connection's own calls, its request being `text`. */
+/* One of the connection's own calls, its request being `text`; a login leaves nothing behind. */
 static bool say(struct connection *connection, enum verb verb, const char *text, size_t len)
 {
     struct call *call = connection_make_call(connection, verb, &connection_greeting, connection);
@@ -93,6 +93,7 @@ static bool say(struct connection *connection, enum verb verb, const char *text,
         connection_dequeue(connection);
         return false;
     }
+    connection->out.tail->block->is_secret |= verb == VERB_SET;
     /* The same clock as the calls behind it: deadlines stand in the order of the calls. */
     call->deadline_us = call->start_us + (uint64_t)connection->upstream->settings.timeout_ms * 1000;
     return true;

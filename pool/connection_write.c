@@ -63,7 +63,8 @@ static void connection_fail_write(struct connection *connection)
     if (errno == EBADMSG)
         connection_fail(connection, CALL_FAILURE_LOCAL, connection_keep_problem(connection, "a bad request"));
     else
-        connection_fail(connection, CALL_FAILURE_RESET, "the server closed the connection");
+        connection_fail(connection, CALL_FAILURE_RESET,
+                        connection_keep_problem(connection, "the server closed the connection"));
 }
 
 void connection_flush(struct loop_task *task)

@@ -12,6 +12,7 @@
 #include "wire/reply.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,7 @@ static void probe_end_attempt(struct probe *probe)
         probe->resolving = NULL;
     }
     transport_close(&probe->transport);
+    OPENSSL_cleanse(probe->homecoming.question, sizeof probe->homecoming.question); /* it may be a login */
     loop_disarm(probe->prober->loop, &probe->timer);
     probe->attempting = false;
     probe->connected = false;
@@ -79,6 +81,13 @@ static void probe_failed(struct probe *probe, const char *reason)
               server->identity.label, reason, (unsigned long long)probe->pause_ms);
     probe_end_attempt(probe); /* the reason may be the transport's */
     loop_arm(probe->prober->loop, &probe->timer, jittered(probe));
+}
+
+/* Of what the transport knows more than the reason says, that is told. */
+static void probe_lost(struct probe *probe, const char *reason)
+{
+    const char *problem = transport_problem(&probe->transport);
+    probe_failed(probe, problem != NULL ? problem : reason);
 }
 
 static void tell_of_flush(const struct server *server, const struct homecoming *homecoming)
@@ -116,7 +125,7 @@ static bool probe_send(struct probe *probe)
     ssize_t sent = probe->transport.methods->write(&probe->transport, &question, 1);
     if (homecoming->question_len > 0 && sent == (ssize_t)homecoming->question_len)
         return true;
-    probe_failed(probe, "the question could not be sent");
+    probe_lost(probe, "the question could not be sent");
     return false;
 }
 
@@ -157,7 +166,7 @@ static void probe_read(struct probe *probe)
     if (n == TRANSPORT_AGAIN)
         return;
     if (n < 0) {
-        probe_failed(probe, "the connection was closed");
+        probe_lost(probe, "the connection was closed");
         return;
     }
     probe->answer_len += (size_t)n;
@@ -169,8 +178,7 @@ static void probe_ask(struct probe *probe)
 {
     int error = transport_connect_result(&probe->transport);
     if (error != 0) {
-        const char *problem = transport_problem(&probe->transport);
-        probe_failed(probe, problem != NULL ? problem : strerrordesc_np(error));
+        probe_lost(probe, strerrordesc_np(error));
         return;
     }
     probe->connected = true;
@@ -257,7 +265,7 @@ static void on_due(struct wheel_timer *timer)
 {
     struct probe *probe = list_entry(timer, struct probe, timer);
     if (probe->attempting)
-        probe_failed(probe, "no answer in time");
+        probe_lost(probe, "no answer in time");
     else
         probe_start(probe);
 }

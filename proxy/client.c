@@ -248,6 +248,8 @@ static void client_process(struct client *client)
         client->last->ends_batch = true;
     if (client->ended)
         input_clear(&client->in);
+    if (client->worker->guarded && client->listener->auth != CONFIG_AUTH_NONE && client->state == CLIENT_COMMAND)
+        input_keep_secret(&client->in); /* the begin of a login, perhaps */
     if (input_settle(&client->in, &client->worker->input, client->paused != 0 ? INPUT_NO_READ : need) != 0)
         client_close_soon(client);
     end_if_drained(client);

@@ -16,6 +16,7 @@
 #include "config/snapshot.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
+#include "tls/login_source.h"
 #include "tls/password_check.h"
 #include "tls/scram.h"
 #include "tls/transport.h"
@@ -303,6 +304,7 @@ static void login_start(struct client *client, const struct binary_asked *asked,
         return;
     }
     login->job = job;
+    job->source = login_source_of(client->transport.fd);
     client->gate.login = login;
     client_pause(client, CLIENT_PAUSE_LOGIN);
     password_checker_submit(worker->fleet->checker, job);

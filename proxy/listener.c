@@ -23,17 +23,15 @@
 /* Pause after the descriptors, or the memory, ran out. */
 #define RETRY_MS 100
 
-static void refuse(struct listener *listener, int fd)
+/* Closes it with a word on why. Where TLS is spoken that can only be an alert: fatal, internal_error (RFC 8446, 6.2). */
+static void send_away(const struct listener *listener, int fd)
 {
-    static const char line[] = "SERVER_ERROR too many connections\r\n";
-    counter_add(&listener->worker->stats.clients_refused, 1);
-    if (listener->tls != NULL) {
-        close(fd);
-        return;
-    }
-    ssize_t n = send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    struct slice word = SLICE_OF("SERVER_ERROR too many connections\r\n");
+    if (listener->tls != NULL)
+        word = SLICE_OF("\x15\x03\x03\0\2\2\x50");
+    ssize_t n = send(fd, word.data, word.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
-    /* What has come already would turn the close into a reset, and the line might be lost. */
+    /* What has come already would turn the close into a reset, and the word might be lost. */
     char unread[4096];
     while (n > 0)
         n = recv(fd, unread, sizeof unread, MSG_DONTWAIT);
@@ -63,13 +61,14 @@ static void take(struct listener *listener, int fd)
     uint32_t limit = worker->current->snapshot->config->limits.clients;
     if (atomic_fetch_add_explicit(&fleet->clients, 1, memory_order_relaxed) >= limit) {
         atomic_fetch_sub_explicit(&fleet->clients, 1, memory_order_relaxed);
-        refuse(listener, fd);
+        counter_add(&worker->stats.clients_refused, 1);
+        send_away(listener, fd);
         return;
     }
     if (listener->tls != NULL && !may_shake(worker)) {
         atomic_fetch_sub_explicit(&fleet->clients, 1, memory_order_relaxed);
         counter_add(&worker->stats.handshakes_refused, 1);
-        close(fd);
+        send_away(listener, fd);
         return;
     }
     set_options(listener, fd);

@@ -334,6 +334,11 @@ static enum request_step step_line(struct client *client, size_t *need_out)
             client_end_lingering(client);
             return REQUEST_STEP_ON;
         }
+        /* Where rules stand, a line that can be kept whole is judged as a whole, in however many pieces it comes. */
+        if (client->worker->guarded && input_bytes(in) < INPUT_PIECE_MAX) {
+            *need_out = INPUT_PIECE_MAX;
+            return REQUEST_STEP_WAIT;
+        }
         counter_add(&client->worker->stats.requests, 1);
         return start_keys(client, &request);
     case REQUEST_REFUSED:

@@ -181,6 +181,19 @@ static bool use_identity(struct reading *reading, SSL_CTX *ssl_ctx, const struct
     return true;
 }
 
+/*
+ * SSL_verify_cb. A list is due of who issued the certificate itself; of the authorities above, where there is one. OpenSSL knows only
+ * lists for all of the chain, or for the certificate alone.
+ */
+static int judge(int is_good, X509_STORE_CTX *verifying)
+{
+    if (is_good || X509_STORE_CTX_get_error(verifying) != X509_V_ERR_UNABLE_TO_GET_CRL ||
+        X509_STORE_CTX_get_error_depth(verifying) == 0)
+        return is_good;
+    X509_STORE_CTX_set_error(verifying, X509_V_OK);
+    return 1;
+}
+
 static bool use_crl(struct reading *reading, const char *path)
 {
     if (path == NULL)
@@ -191,7 +204,7 @@ static bool use_crl(struct reading *reading, const char *path)
     X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
     if (lookup == NULL || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) < 1)
         return fail_openssl(reading, "crl", path, "it holds no list of revoked certificates");
-    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     return true;
 }
 
@@ -349,7 +362,7 @@ static bool use_client_ca(struct reading *reading, const struct tls_server_spec 
         return false;
     SSL_CTX_set_client_CA_list(reading->ssl_ctx, SSL_load_client_CA_file(spec->client_ca));
     bool requires = spec->client_certificate == TLS_CLIENT_CERTIFICATE_REQUIRE;
-    SSL_CTX_set_verify(reading->ssl_ctx, SSL_VERIFY_PEER | (requires ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+    SSL_CTX_set_verify(reading->ssl_ctx, SSL_VERIFY_PEER | (requires ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), judge);
     return true;
 }
 
@@ -391,7 +404,7 @@ static bool read_client(struct tls_context *context, struct reading *reading)
     SSL_CTX_sess_set_new_cb(reading->ssl_ctx, tls_on_new_session);
     if (spec->insecure)
         return true;
-    SSL_CTX_set_verify(reading->ssl_ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify(reading->ssl_ctx, SSL_VERIFY_PEER, judge);
     if (spec->ca != NULL && !use_ca(reading, "ca", spec->ca))
         return false;
     if (spec->ca == NULL && SSL_CTX_set_default_verify_paths(reading->ssl_ctx) != 1)

@@ -1,9 +1,12 @@
 /*
  * Owns the thread that may take its time over a password, the queue of jobs in front of it, and the count of failures.
  *
- *      submit -- queue is full --> BUSY, by mail
- *          `---- jobs --> thread: users_verify --> good --> mail
- *                                      `--> wrong: the name's slot counts up --> delay_ms --> mail
+ *      submit -- jobs, by turn --> thread: users_verify --> good --> mail
+ *                    |                          `--> wrong: the name's slot counts up --> delay_ms --> mail
+ *                    `-- queue is full: the last of them --> BUSY, by mail
+ *
+ *      of sources A (many), B, C:      A7 | A8 B8 C8 | A9 C9 | A10 | A11 ...
+ *                           in service ^    turns
  *
  *      quick checks (SCRAM): admits? -- 64 delays are running --> BUSY
  *                                `---- wrong: the same slots; until[] keeps when its delay is over
@@ -37,8 +40,9 @@ struct password_checker {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct list jobs;
+    struct list jobs; /* by turn, then by when they came */
     size_t waiting;
+    uint64_t turn, source; /* of the job that was begun last */
     bool stopping;
     uint64_t seed;
     struct slot slots[SLOTS];
@@ -133,6 +137,54 @@ static void answer(struct password_job *job, enum password_verdict verdict, uint
     mailbox_post(job->reply_to, &job->mail);
 }
 
+/* ---- the queue ---- */
+
+/* Behind all jobs of the same source, the one in service too. */
+static uint64_t next_turn(const struct password_checker *checker, uint64_t source)
+{
+    uint64_t turn = checker->turn + (checker->source == source);
+    for (const struct list *node = checker->jobs.next; node != &checker->jobs; node = node->next) {
+        const struct password_job *job = list_entry(node, struct password_job, node);
+        if (job->source == source && job->turn >= turn)
+            turn = job->turn + 1;
+    }
+    return turn;
+}
+
+static void enqueue(struct password_checker *checker, struct password_job *job)
+{
+    struct list *place = &checker->jobs;
+    job->turn = next_turn(checker, job->source);
+    while (place->prev != &checker->jobs && list_entry(place->prev, struct password_job, node)->turn > job->turn)
+        place = place->prev;
+    list_insert_before(place, &job->node);
+    checker->waiting++;
+}
+
+/* The next job; NULL: none waits. */
+static struct password_job *dequeue(struct password_checker *checker)
+{
+    struct list *node = list_pop_front(&checker->jobs);
+    if (node == NULL)
+        return NULL;
+    struct password_job *job = list_entry(node, struct password_job, node);
+    checker->waiting--;
+    checker->turn = job->turn;
+    checker->source = job->source;
+    return job;
+}
+
+/* The one that is too many; NULL: there is room for all. */
+static struct password_job *drop_last(struct password_checker *checker)
+{
+    if (checker->waiting <= PASSWORD_CHECK_QUEUE_MAX)
+        return NULL;
+    struct password_job *last = list_last(&checker->jobs, struct password_job, node);
+    list_unlink(&last->node);
+    checker->waiting--;
+    return last;
+}
+
 /* ---- the thread ---- */
 
 static void *checker_main(void *context)
@@ -140,14 +192,12 @@ static void *checker_main(void *context)
     struct password_checker *checker = context;
     pthread_mutex_lock(&checker->lock);
     while (!checker->stopping) {
-        struct list *node = list_pop_front(&checker->jobs);
-        if (node == NULL) {
+        struct password_job *job = dequeue(checker);
+        if (job == NULL) {
             pthread_cond_wait(&checker->changed, &checker->lock);
             continue;
         }
-        checker->waiting--;
         pthread_mutex_unlock(&checker->lock);
-        struct password_job *job = list_entry(node, struct password_job, node);
         struct slice name = slice_make(job->name, job->name_len);
         bool good = users_verify(job->users, name, slice_make(job->password, job->password_len));
         pthread_mutex_lock(&checker->lock);
@@ -215,15 +265,12 @@ void password_checker_destroy(struct password_checker **checker)
 void password_checker_submit(struct password_checker *checker, struct password_job *job)
 {
     pthread_mutex_lock(&checker->lock);
-    bool busy = checker->waiting == PASSWORD_CHECK_QUEUE_MAX;
-    if (!busy) {
-        list_push_back(&checker->jobs, &job->node);
-        checker->waiting++;
-        pthread_cond_signal(&checker->changed);
-    }
+    enqueue(checker, job);
+    struct password_job *too_many = drop_last(checker);
+    pthread_cond_signal(&checker->changed);
     pthread_mutex_unlock(&checker->lock);
-    if (busy)
-        answer(job, PASSWORD_BUSY, 0);
+    if (too_many != NULL)
+        answer(too_many, PASSWORD_BUSY, 0);
 }
 
 /* ---- quick checks ---- */

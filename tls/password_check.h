@@ -1,6 +1,10 @@
 /*
  * Checks passwords off the event loops: one thread, one job at a time, a bounded queue, answers by mail.
  *
+ * Sources take turns: one that has many jobs waiting delays another's first job by one check, and when the queue is full it is
+ * the source with most in it that is told so. (Start-time fair queueing, with one check as the unit: P. Goyal, H. M. Vin,
+ * H. Cheng, SIGCOMM 1996.)
+ *
  * A wrong password's answer names a delay that the receiver is to let pass before it tells its client: it grows with
  * the failures of late under that name, so that guessing is slow, and the thread does not sleep for it.
  *
@@ -15,7 +19,7 @@
 
 #include <stdint.h>
 
-/* Jobs that wait; one more is answered PASSWORD_BUSY. At 100 ms each this is some 6 seconds. */
+/* Jobs that wait; of one more, the one with the last turn is answered PASSWORD_BUSY. At 100 ms each this is some 6 seconds. */
 #define PASSWORD_CHECK_QUEUE_MAX 64
 #define PASSWORD_CHECK_DELAY_MS 100      /* after the first failure; twice as much after each further one */
 #define PASSWORD_CHECK_DELAY_MAX_MS 2000 /* at most */
@@ -35,6 +39,8 @@ struct password_checker;
 struct password_job {
     struct mail mail;
     struct list node;
+    uint64_t source; /* who shares a turn with whom (login_source.h); set between create and submit, else 0 */
+    uint64_t turn;
     struct mailbox *reply_to;
     struct users *users; /* a reference of its own */
     char name[USERS_NAME_MAX + 1];

@@ -29,7 +29,7 @@ struct tls_server_spec {
     struct tls_identity *further; /* chosen by the names in their certificates (SNI) */
     size_t further_count;
     char *client_ca; /* NULL with TLS_CLIENT_CERTIFICATE_NONE only */
-    char *crl;       /* revoked client certificates; NULL: none are looked for */
+    char *crl;       /* lists of revoked certificates, as for tls_client_spec; NULL: none are looked for */
     enum tls_client_certificate client_certificate;
     enum tls_version min_version;
 };
@@ -39,8 +39,8 @@ struct tls_client_spec {
     char *ca;                     /* NULL: the system's */
     char *server_name;            /* to be verified, and sent as SNI; NULL: the server's host, name or address */
     struct tls_identity identity; /* both NULL: none is shown */
-    char *crl;                    /* NULL: none is looked for */
-    bool insecure;                /* nothing is verified */
+    char *crl;     /* NULL: none is looked for. One for each issuer of a peer's own certificate at least */
+    bool insecure; /* nothing is verified */
     enum tls_version min_version;
 };
 

@@ -19,11 +19,11 @@
 #include "tls/context_internal.h"
 #include "tls/held.h"
 #include "tls/peer_name.h"
+#include "tls/problem.h"
 
 #include <errno.h>
 #include <openssl/err.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -178,51 +178,42 @@ static int send_out(struct stream *stream)
 
 /* ---- Failing ---- */
 
-static void set_problem(struct stream *stream, const char *what, const char *why)
-{
-    if (stream->problem != NULL)
-        return;
-    if (asprintf(&stream->problem, "%s%s%s", what, why != NULL ? ": " : "", why != NULL ? why : "") < 0)
-        stream->problem = NULL;
-}
-
 static void fail_errno(struct stream *stream, int error)
 {
     stream->state = STREAM_FAILED;
     stream->error = error != 0 ? error : ECONNRESET;
 }
 
-/* What a plain peer's bytes look like. */
-static bool is_plain_text(int reason)
-{
-    return reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST;
-}
-
 /* After an OpenSSL call that has failed for good. error: errno after it. */
 static void fail_openssl(struct stream *stream, int reason, int error)
 {
     unsigned long code = ERR_peek_last_error();
-    int why = ERR_GET_REASON(code);
-    long verified = SSL_get_verify_result(stream->ssl);
-    bool shaking = stream->state == STREAM_SHAKING;
-    bool cut = why == SSL_R_UNEXPECTED_EOF_WHILE_READING || (code == 0 && reason == SSL_ERROR_SYSCALL && error == 0);
-    if (why == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK)
-        set_problem(stream, "TLS: the certificate is not good", X509_verify_cert_error_string(verified));
-    else if (cut)
-        set_problem(stream,
-                    shaking ? "TLS: the peer closed the connection during the handshake"
-                            : "TLS: the connection ended without close_notify",
-                    NULL);
-    else if (shaking && is_plain_text(why))
-        set_problem(stream, "TLS: the peer does not speak TLS", NULL);
-    else if (code != 0)
-        set_problem(stream, "TLS", ERR_reason_error_string(code));
+    bool cut = ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING ||
+               (code == 0 && reason == SSL_ERROR_SYSCALL && error == 0);
+    enum problem_stage stage = stream->state == STREAM_SHAKING ? PROBLEM_SHAKING : PROBLEM_OPEN;
+    if (stream->problem == NULL)
+        stream->problem = problem_of(stream->ssl, stage, code, cut);
     if (cut)
         error = ECONNRESET;
     else if (code != 0)
         error = EPROTO;
     fail_errno(stream, error);
     ERR_clear_error();
+}
+
+/* After a failed send. Why the peer went may lie in the socket still: in TLS 1.3 it looks at our certificate last of all. */
+static void fail_send(struct stream *stream, int error)
+{
+    char byte;
+    fail_errno(stream, error);
+    if (error != EPIPE && error != ECONNRESET)
+        return;
+    stream->drained = false;
+    ERR_clear_error();
+    if (SSL_peek(stream->ssl, &byte, 1) <= 0 && ERR_GET_REASON(ERR_peek_last_error()) > SSL_AD_REASON_OFFSET)
+        stream->problem = problem_of(stream->ssl, PROBLEM_OPEN, ERR_peek_last_error(), false);
+    ERR_clear_error();
+    scratch->len = 0; /* nobody is there for an answer */
 }
 
 /* ---- Opening ---- */
@@ -389,7 +380,7 @@ static ssize_t tls_write(struct transport *transport, const struct iovec *vector
     if (stream->state != STREAM_OPEN)
         return stream->state == STREAM_FAILED ? failed_result(stream) : TRANSPORT_AGAIN;
     if (held_send(&stream->held, transport->fd) != 0) {
-        fail_errno(stream, errno);
+        fail_send(stream, errno);
         return failed_result(stream);
     }
     if (!held_is_empty(&stream->held))
@@ -404,7 +395,7 @@ static ssize_t tls_write(struct transport *transport, const struct iovec *vector
     do {
         more = encrypt(stream, vectors, count, done);
         if (send_out(stream) != 0 && stream->state == STREAM_OPEN)
-            fail_errno(stream, errno);
+            fail_send(stream, errno);
         if (stream->state == STREAM_FAILED)
             return failed_result(stream);
         if (!held_is_empty(&stream->held))
@@ -424,7 +415,7 @@ static int tls_connect_result(const struct transport *transport)
 static const char *tls_problem(const struct transport *transport)
 {
     const struct stream *stream = transport->stream;
-    return stream->problem;
+    return stream->state == STREAM_SHAKING ? problem_of_waiting(stream->ssl) : stream->problem;
 }
 
 /* close_notify, as far as the socket takes it. */

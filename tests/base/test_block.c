@@ -79,6 +79,25 @@ START_TEST(a_block_given_back_is_used_again_and_is_empty)
 }
 END_TEST
 
+START_TEST(a_secret_block_is_wiped_when_it_is_given_back)
+{
+    struct block_pool pool;
+    block_pool_init(&pool, SIZE_MAX);
+    struct block *block = block_create(&pool, BLOCK_SMALL), *other = block_ref(block);
+    memset(block->data, 'x', block->capacity);
+    block->is_secret = true;
+    block_unref(&other);
+    ck_assert_int_eq(block->data[7], 'x'); /* it is still held */
+    block_unref(&block);
+    block = block_create(&pool, BLOCK_SMALL);
+    ck_assert(!block->is_secret);
+    for (size_t i = 0; i < block->capacity; i++)
+        ck_assert_int_eq(block->data[i], 0);
+    block_unref(&block);
+    block_pool_fini(&pool);
+}
+END_TEST
+
 START_TEST(what_is_kept_for_later_is_bounded)
 {
     enum { COUNT = 1100 };
@@ -143,6 +162,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_fresh_block_is_empty_and_has_one_reference, 0, BLOCK_SIZES);
     tcase_add_test(tcase, a_block_lives_until_its_last_reference_is_given_back);
     tcase_add_test(tcase, a_block_given_back_is_used_again_and_is_empty);
+    tcase_add_test(tcase, a_secret_block_is_wiped_when_it_is_given_back);
     tcase_add_test(tcase, what_is_kept_for_later_is_bounded);
     tcase_add_test(tcase, a_pool_is_short_above_its_limit_and_gives_all_the_same);
 #ifndef NDEBUG

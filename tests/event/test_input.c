@@ -304,6 +304,43 @@ START_TEST(a_small_left_over_is_kept_in_a_small_block)
 }
 END_TEST
 
+static bool is_wiped(const char *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (data[i] != 0)
+            return false;
+    }
+    return true;
+}
+
+/* A login that comes in three pieces: what is copied on leaves nothing where it was; what was others' is left alone. */
+START_TEST(a_secret_leaves_no_copy_behind)
+{
+    struct bench bench;
+    bench_init(&bench);
+    bench_read(&bench, 1000);
+    struct block *read_into = block_ref(bench.in.block);
+    input_consume(&bench.in, 100);
+    input_keep_secret(&bench.in);
+    bench_settle(&bench, 0);
+    ck_assert(is_wiped(read_into->data + 100, 900));
+    ck_assert(!is_wiped(read_into->data, 100));
+    ck_assert(!read_into->is_secret);
+    const struct block *kept = bench.in.block;
+    ck_assert(kept->is_secret);
+    bench_read(&bench, 200);
+    ck_assert_uint_eq(input_bytes(&bench.in), 1100);
+    ck_assert(is_wiped(kept->data, 900)); /* it is in the pool's list by now */
+    input_keep_secret(&bench.in);
+    bench_settle(&bench, 0);
+    kept = bench.in.block;
+    input_clear(&bench.in);
+    ck_assert(is_wiped(kept->data, 1100));
+    block_unref(&read_into);
+    bench_fini(&bench);
+}
+END_TEST
+
 START_TEST(a_left_over_stays_where_it_is_while_nothing_is_read)
 {
     struct bench bench;
@@ -436,6 +473,7 @@ int main(void)
     tcase_add_test(tcase, a_read_that_finds_nothing_leaves_an_idle_input_idle);
     tcase_add_test(tcase, a_read_that_finds_nothing_leaves_what_was_kept);
     tcase_add_test(tcase, a_small_left_over_is_kept_in_a_small_block);
+    tcase_add_test(tcase, a_secret_leaves_no_copy_behind);
     tcase_add_loop_test(tcase, a_left_over_stays_where_it_is_while_nothing_is_read, BLOCK_SMALL, BLOCK_LARGE + 1);
     tcase_add_loop_test(tcase, a_large_left_over_keeps_the_shared_block, 0, 2);
     tcase_add_test(tcase, a_large_left_over_is_moved_where_it_cannot_stay);

@@ -297,6 +297,25 @@ def test_keys_of_gets_in_sight(one):
     app_step(app)
 
 
+@pytest.mark.parametrize("size", [2_000, 2_100, 16_000, 65_000])
+def test_keys_of_gets_that_come_in_pieces(one, size):
+    """A line that fits what is kept at once is refused as a whole, however the network cuts it."""
+    server, _, app, root = one
+    root.set("other", b"hidden")
+    app.set("app:1", b"one")
+    keys = [b"app:1"] * (size // 6 - 2)
+    line = b"get " + b" ".join([*keys, b"other"]) + b"\r\n"
+    for step in (len(line) // 2, 1500, 100):
+        before = server.stats()["cmd_get"]
+        pieces = [line[i:i + step] for i in range(0, len(line), step)]
+        assert app.exchange(pieces, until=lambda got: got.endswith((b"denied\r\n", b"END\r\n"))) == DENIED
+        assert server.stats()["cmd_get"] == before
+    line = b"get " + b" ".join(keys) + b"\r\n"
+    expected = b"VALUE app:1 0 3\r\none\r\n" * len(keys) + b"END\r\n"
+    assert app.exchange([line[:1900], line[1900:]], until=lambda got: got.endswith(b"END\r\n")) == expected
+    app_step(app)
+
+
 @pytest.mark.parametrize("key", [b"other", b"nowhere"])
 @pytest.mark.parametrize("at", [1, 200, 300, 600, 1000, 1499])
 def test_keys_of_gets_longer_than_any_buffer(one, key, at):

@@ -14,6 +14,7 @@ import pytest
 import streams
 from binary import END_OPAQUE, OPCODES, BinaryWire, Generator, Replies, Side, count, packet, store, timed
 from harness import DEADLINE_S, HarnessError, pool_of, split_address
+from servers import door_of
 from test_differential import SERVER_OPTIONS
 from test_differential_routes import ROUTES
 
@@ -27,7 +28,7 @@ SEGMENTS = 12
 @pytest.fixture(scope="module")
 def sides(shared_lab):
     """(a memcached for reference, a Ringside over one server, a Ringside over three)"""
-    reference = shared_lab.memcached(**SERVER_OPTIONS)
+    reference = shared_lab.memcached(tls=False, **SERVER_OPTIONS)  # see test_tls.py: over TLS it starves
     one = shared_lab.ringside(servers=shared_lab.memcacheds(1, **SERVER_OPTIONS))
     three = shared_lab.ringside(servers=shared_lab.memcacheds(3, **SERVER_OPTIONS))
     return reference, one, three
@@ -83,7 +84,7 @@ def test_streams_byte_by_byte(sides):
 
 @pytest.mark.parametrize("name", ROUTES)
 def test_a_transparent_route(lab, name):
-    reference = lab.memcached(**SERVER_OPTIONS)
+    reference = lab.memcached(tls=False, **SERVER_OPTIONS)
     ringside = lab.ringside({"listen": ["127.0.0.1:0"], "route": ROUTES[name], "pools": {
         pool: pool_of(lab.memcacheds(1, **SERVER_OPTIONS)) for pool in ("a", "b")}})
     for seed in range(SEED, SEED + max(2, STREAMS // 3)):
@@ -262,7 +263,7 @@ def test_too_large_removes_the_old_value(lab):
 def test_memccapable(sides):
     """libmemcached's own check of a server, in both protocols."""
     for ringside in sides[1:]:
-        host, port = split_address(ringside.address)[1]
+        host, port = split_address(door_of(ringside.address))[1]
         for mode in ("-b", "-a"):
             done = subprocess.run(["memccapable", "-h", host, "-p", str(port), mode, "-t", "60"],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -1,13 +1,14 @@
 """How many TLS handshakes may be under way, and how long one may take."""
 
 import socket
+import ssl
 
 import pytest
 
 from harness import wait_until
 from test_auth import make_certificates, tls_wire
 
-pytestmark = pytest.mark.sanitize
+pytestmark = [pytest.mark.sanitize, pytest.mark.plain("these tests say themselves who speaks TLS")]
 
 
 @pytest.fixture
@@ -20,6 +21,10 @@ def start(lab):
                              {"address": "127.0.0.2:0"}]}
         return lab.ringside(config, servers=lab.memcacheds(1))
     return start
+
+
+# What is said to those who are sent away: fatal, internal_error.
+ALERT = b"\x15\x03\x03\x00\x02\x02\x50"
 
 
 def own(wire, name):
@@ -74,8 +79,8 @@ def test_more_handshakes_than_allowed_are_refused(lab, start):
     ringside.wait_clients(len(served) + len(silent) + 1)
     before = own(plain, "clients_accepted")
     for _ in range(3):
-        lab.wire(ringside).expect_closed()
-    with pytest.raises(OSError):
+        lab.wire(ringside).expect_closed(ALERT)
+    with pytest.raises(ssl.SSLError, match="(?i)alert internal error"):
         tls_wire(lab, ringside)
     assert own(plain, "handshakes_refused") == 4
     assert own(plain, "clients_accepted") == before
@@ -100,7 +105,25 @@ def test_a_reload_changes_the_limits(lab, start):
     ringside = start(handshakes=1, handshake="1h")
     silent = lab.wire(ringside)
     ringside.wait_clients(1)
-    lab.wire(ringside).expect_closed()
+    lab.wire(ringside).expect_closed(ALERT)
     ringside.reload(ringside.config.replace('"handshakes": 1', '"handshakes": 2'))
     tls_wire(lab, ringside).in_step()
     silent.close()
+
+
+def test_clients_too_many_are_told_by_an_alert(lab, start):
+    """limits.clients: each is told in what its listener speaks."""
+    ringside = start(clients=4)
+    served = [tls_wire(lab, ringside) for _ in range(3)]
+    plain = lab.wire(ringside.addresses[1])
+    for wire in [*served, plain]:
+        wire.in_step()
+    for _ in range(3):
+        lab.wire(ringside).expect_closed(ALERT)
+        lab.wire(ringside.addresses[1]).expect_closed(b"SERVER_ERROR too many connections\r\n")
+    with pytest.raises(ssl.SSLError, match="(?i)alert internal error"):
+        tls_wire(lab, ringside)
+    assert own(plain, "clients_refused") == 7 and own(plain, "handshakes_refused") == 0
+    served[0].close()
+    ringside.wait_clients(3)
+    tls_wire(lab, ringside).in_step()

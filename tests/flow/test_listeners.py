@@ -104,7 +104,7 @@ def test_denied_commands(lab):
     free.command(b"flush_all\r\n", b"OK\r\n")
 
 
-@pytest.mark.plain("a client too many is closed without a word, before any handshake")
+@pytest.mark.plain("a client too many is told so by an alert: see test_handshakes.py")
 def test_too_many_clients_are_told_so(lab):
     ringside = lab.ringside({"limits": {"clients": 8}}, servers=lab.memcacheds(1))
     wires = [lab.wire(ringside) for _ in range(8)]

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import SANITIZER_EXIT, Lab, pool_of, ringside_path, run_ringside, wait_until
+from certificates import certificates
+from guarded import login, write_users
+from harness import ROOT, SANITIZER_EXIT, Lab, pool_of, ringside_path, run_ringside, wait_until
 
 pytestmark = pytest.mark.sanitize
 
@@ -246,3 +248,63 @@ def test_the_binary_is_hardened():
     symbols = readelf("-W", "--dyn-syms")
     assert "__stack_chk_fail" in symbols, "no stack protector"
     assert re.search(r"\b__\w+_chk\b", symbols), "no _FORTIFY_SOURCE"
+
+
+# The sandbox
+
+def calls_of(group):
+    """The names in a group of system calls, as systemd knows it."""
+    told = subprocess.run(["systemd-analyze", "syscall-filter", group], stdout=subprocess.PIPE, text=True, check=True).stdout
+    names = set()
+    for word in (line.strip() for line in told.splitlines()[1:]):
+        if word.startswith("@"):
+            names |= calls_of(word)
+        elif word and not word.startswith("#"):
+            names.add(word)
+    return names
+
+
+def calls_that_the_unit_lets_through():
+    text = (ROOT / "etc" / "ringside.service").read_text()
+    allowed = set()
+    for line in re.findall(r"^SystemCallFilter=(.*)$", text, re.M):
+        names = set().union(*(calls_of(word) if word.startswith("@") else {word} for word in line.lstrip("~").split()))
+        allowed = allowed - names if line.startswith("~") else allowed | names
+    return allowed | calls_of("@default")
+
+
+@pytest.mark.skipif(sanitized(), reason="a sanitizer has its own ways")
+@pytest.mark.skipif(not (shutil.which("systemd-analyze") and shutil.which("strace")), reason="there is no systemd, or no strace")
+@pytest.mark.plain("it has listeners of both kinds")
+def test_the_units_filter_lets_all_through_that_it_does(lab):
+    """Everything that calls the kernel in its own way: names, TLS, logins, uploads, reloads, probes, the end."""
+    made, calls = certificates(), lab.directory / "calls"
+    server, other = lab.memcached(tls=made.server), lab.memcached()
+    listen = [{"address": "127.0.0.1:0", "auth": "optional"},
+              {"address": "unix:%s" % (lab.directory / "socket"), "mode": "0600", "peers": {os.geteuid(): "app"}},
+              {"address": "127.0.0.2:0", "tls": {"certificate": str(made.server.certificate), "key": str(made.server.key)}}]
+    pools = {"main": dict(pool_of(["localhost:%d" % server.port], tls={"ca": str(made.ca)})),
+             "other": dict(pool_of([other], on_down="hold", health={"failures": 1, "probe": "50ms", "panic": "100%"}))}
+    config = {"workers": 2, "listen": listen, "pools": pools, "route": {"prefix": {"o:": "other", "*": "main"}},
+              "users": {"file": str(write_users(lab.directory / "users", {"app": "secret"}))}}
+    ringside = lab.ringside(config, wrapper=["strace", "-D", "-f", "-qq", "-o", str(calls)])
+    for address, tls in ((ringside.addresses[0], False), (listen[1]["address"], False), (ringside.addresses[2], True)):
+        wire = lab.wire(address, tls=tls)
+        wire.set("k", b"x" * 300_000)
+        assert wire.get("k") == b"x" * 300_000
+        wire.send(b"stats\r\n")
+        wire.read_stats()
+        wire.in_step()
+    lab.wire(ringside).command(login("app", "secret", b"ringside:login"), b"STORED\r\n")
+    wire.set("o:k", b"x")
+    other.kill()
+    assert wire.line(b"get o:k").startswith(b"SERVER_ERROR ")
+    other.restart()
+    ringside.wait_for_log("server_up")
+    config["listen"] = listen[:2]
+    ringside.reload(config)
+    ringside.terminate()
+    begun = calls.read_text().split("execve(", 1)[1]
+    used = set(re.findall(r"^\d+ +(\w+)\(", begun, re.M))
+    assert {"accept4", "epoll_wait", "clone3"} <= used, used
+    assert used <= calls_that_the_unit_lets_through(), used - calls_that_the_unit_lets_through()

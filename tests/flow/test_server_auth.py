@@ -3,7 +3,7 @@
 import pytest
 
 from guarded import guarded_memcached
-from harness import free_port, wait_until
+from harness import ALL_TLS, free_port, wait_until
 
 pytestmark = pytest.mark.sanitize
 
@@ -163,7 +163,9 @@ def test_a_new_password_is_for_new_connections(lab):
     assert server.connections_total() == before
     # A value of that size takes a connection of its own: a new one.
     wire.send(b"set k 0 0 200000\r\n" + b"x" * 200_000 + b"\r\n")
-    assert wire.read_line().endswith(b"a refusal of the pool's login")
+    line = wire.read_line()
+    # Over TLS the server may have gone before its refusal is read: what follows cannot be sent then.
+    assert line.endswith(b"a refusal of the pool's login") or (ALL_TLS and line.endswith(b"closed the connection")), line
     (lab.directory / "secret").write_text(PASSWORD + "\n")
     ringside.reload()
     wire.set("k", b"x" * 200_000)

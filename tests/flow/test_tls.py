@@ -172,6 +172,25 @@ def test_a_good_server_with_a_crl(lab):
     lab.wire(lab.ringside(servers=[server], tls=paths(ca=certificates().ca, crl=certificates().crl))).in_step()
 
 
+CHAINED = [
+    ("crl", "server", None), ("crl", "chained", b"unable to get certificate CRL"), ("crl_below", "chained", None),
+    ("crl_below", "server", b"unable to get certificate CRL"), ("crl_below", "chained_revoked", b"certificate revoked"),
+    ("crl_both", "server", None), ("crl_both", "chained", None), ("crl_both", "revoked", b"certificate revoked"),
+    ("crl_both", "chained_revoked", b"certificate revoked"), ("crl_above", "chained", b"certificate revoked"),
+    ("crl_above", "server", None),
+]
+
+
+@pytest.mark.parametrize("crl, kind, words", CHAINED, ids=["-".join(row[:2]) for row in CHAINED])
+def test_crls_and_intermediates_of_servers(lab, crl, kind, words):
+    """A list is due of who issued the certificate; of those above, what is there is heeded."""
+    made = certificates()
+    fake = fake_of(lab, getattr(made, kind))
+    wire = lab.wire(lab.ringside(servers=[fake], tls=paths(ca=made.ca, crl=getattr(made, crl))))
+    line = wire.line(b"get k")
+    assert line == b"END" if words is None else line.startswith(b"SERVER_ERROR ") and words in line, line
+
+
 @pytest.mark.parametrize("server_has", [False, True], ids=["plain-server", "tls-server"])
 def test_one_side_alone_speaks_tls(lab, server_has):
     made = certificates()
@@ -245,7 +264,52 @@ def test_the_reason_of_a_server_that_refuses_ringsides_certificate(lab):
     with TlsServer(server_side(made.server, client_ca=made.ca)) as server:
         ringside = lab.ringside({"workers": 1}, servers=[server.address], tls=paths(ca=made.ca))
         line = lab.wire(ringside).line(b"get k")
-        assert line.startswith(b"SERVER_ERROR ") and b"certificate required" in line, line
+        assert line.startswith(b"SERVER_ERROR ") and b"the server refused our certificate" in line, line
+        assert b"certificate required" in line, line
+
+
+@BOTH_VERSIONS
+@pytest.mark.parametrize("shows", [None, "client_foreign"])
+def test_the_log_says_whose_certificate_was_refused(lab, shows, version):
+    """Also where only probes are left to find it out."""
+    made = certificates()
+    context = server_side(made.server, client_ca=made.ca)
+    context.minimum_version = context.maximum_version = version
+    with TlsServer(context) as server:
+        tls = paths(ca=made.ca, **({"identity": getattr(made, shows)} if shows else {}))
+        ringside = lab.ringside({"workers": 1, "log": {"level": "debug"}}, servers=[server.address], tls=tls, health=QUICK,
+                                on_down="hold")
+        assert lab.wire(ringside).line(b"get k").startswith(b"SERVER_ERROR ")
+        # Who shows none is refused by name in TLS 1.3 alone.
+        words = "alert handshake failure" if version == ssl.TLSVersion.TLSv1_2 and not shows else \
+            "the server refused our certificate"
+        for event in ("server_down", "probe_failed"):
+            ringside.wait_for_log(event, containing=words)
+
+
+@pytest.mark.parametrize("kind, words", [
+    ("memcached", "the handshake had no answer in time: the server may not speak TLS"),
+    ("talker", "the server does not speak TLS"), ("half", "the handshake was not done in time")])
+def test_a_server_without_tls_is_told(lab, kind, words):
+    """memcached waits for a line's end, which a handshake may happen to have; others speak at once."""
+    says = {"memcached": b"", "talker": b"ERROR\r\n", "half": b"\x16\x03\x03"}[kind]
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as taken:
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    sock = taken.enter_context(server.accept()[0])
+                    sock.sendall(says)
+        threading.Thread(target=serve, daemon=True).start()
+        address = "127.0.0.1:%d" % server.getsockname()[1]
+        ringside = lab.ringside({"workers": 1, "log": {"level": "debug"}}, servers=[address],
+                                tls=paths(ca=certificates().ca), connect_timeout="300ms", timeout="300ms", health=QUICK,
+                                on_down="hold")
+        line = lab.wire(ringside).line(b"get k")
+        assert line.startswith(b"SERVER_ERROR ") and words.encode() in line, line
+        for event in ("server_down", "probe_failed"):
+            ringside.wait_for_log(event, containing=words)
+        ringside.terminate()
+        server.shutdown(socket.SHUT_RDWR)
 
 
 @BOTH_VERSIONS
@@ -362,6 +426,23 @@ def test_client_certificates(lab, asks, good, bad, version):
         words = refused(lab, ringside, context=context(shows))
         assert "alert" in words.lower(), (shows, words)
     ringside.wait_clients(len(good))
+
+
+@pytest.mark.parametrize("crl, good, bad", [
+    ("crl", ["client"], ["client_revoked", "client_chained", "client_chained_revoked"]),
+    ("crl_below", ["client_chained"], ["client", "client_chained_revoked"]),
+    ("crl_both", ["client", "client_chained"], ["client_revoked", "client_chained_revoked"]),
+    ("crl_above", ["client"], ["client_revoked", "client_chained", "client_chained_revoked"]),
+])
+def test_crls_and_intermediates_of_clients(lab, crl, good, bad):
+    made = certificates()
+    config = {"listen": [listening(client_ca=made.ca, asks="require", crl=str(getattr(made, crl)))],
+              "access": [{"user": "app", "commands": ["all"]}]}
+    ringside = lab.ringside(config, servers=lab.memcacheds(1))
+    for shows in good:
+        tls_wire(lab, ringside, context=client_side(getattr(made, shows), ca=made.ca)).in_step()
+    for shows in bad:
+        assert "alert" in refused(lab, ringside, context=client_side(getattr(made, shows), ca=made.ca)).lower(), shows
 
 
 def test_who_a_client_is_follows_from_its_certificate(lab):

@@ -1,14 +1,16 @@
 """
 Certificates of all kinds, made with the openssl program once for a run, in a folder that goes when the run ends.
 
-    root -+- intermediate --- chained
+    root -+- intermediate --- chained, chained_revoked, client_chained, client_chained_revoked
           +- server, server_rsa, other, wrong_name, expired, revoked
           +- client, client_expired, client_revoked
     foreign root --- foreign, client_foreign            self_signed is its own root
 
     made = certificates()             the same at every call
     made.server.certificate, .key     paths of PEM files; behind the certificate stands its chain, if it has one
-    made.ca, made.crl                 what verifies it, and what was revoked; made.foreign_ca verifies none of them
+    made.ca, made.crl                 what verifies it, and what the root has revoked; made.foreign_ca verifies none of them
+    made.crl_below, made.crl_both     what the intermediate has revoked; the lists of both
+    made.crl_above                    the same, but the root has revoked the intermediate
 """
 
 import atexit
@@ -162,6 +164,7 @@ class Certificates:
         self.server = root.issue(folder, "server", "server")
         self.server_rsa = root.issue(folder, "server_rsa", "server-rsa", kind="rsa")
         self.chained = intermediate.issue(folder, "chained", "chained")
+        self.chained_revoked = intermediate.issue(folder, "chained_revoked", "chained-revoked")
         self.other = root.issue(folder, "other", "other", names="DNS:other.test")
         self.wildcard = root.issue(folder, "wildcard", "wildcard", names="DNS:*.wild.test", kind="rsa")
         self.wrong_name = self.other
@@ -177,9 +180,20 @@ class Certificates:
         self.client_expired = root.issue(folder, "client_expired", "late", end=PAST, **client)
         self.client_revoked = root.issue(folder, "client_revoked", "thief", **client)
         self.client_foreign = foreign.issue(folder, "client_foreign", "stranger", **client)
+        self.client_chained = intermediate.issue(folder, "client_chained", "app", **client)
+        self.client_chained_revoked = intermediate.issue(folder, "client_chained_revoked", "thief", **client)
         root.revoke(self.revoked)
         root.revoke(self.client_revoked)
         self.crl = root.write_crl(folder / "crl.pem")
+        intermediate.revoke(self.chained_revoked)
+        intermediate.revoke(self.client_chained_revoked)
+        self.crl_below = intermediate.write_crl(folder / "crl_below.pem")
+        self.crl_both = folder / "crl_both.pem"
+        self.crl_both.write_bytes(self.crl.read_bytes() + self.crl_below.read_bytes())
+        root.revoke(intermediate.own)
+        self.crl_above = root.write_crl(folder / "crl_above.pem")
+        with open(self.crl_above, "ab") as lists:
+            lists.write(self.crl_below.read_bytes())
         for path in [folder, *folder.rglob("*")]:  # tests run as other users, too
             path.chmod(0o755 if path.is_dir() else 0o644)
 

@@ -93,6 +93,6 @@ class SaslMemcached(Memcached):
 def sasl_memcached(lab, directory, passwords, mechanisms="plain"):
     """A started one, of a Lab."""
     try:
-        return lab.adopt(SaslMemcached(directory, passwords, mechanisms)).start()
+        return lab.adopt(SaslMemcached(directory, passwords, mechanisms, tls=False)).start()
     except CANNOT_START as error:
         cannot_start(error)

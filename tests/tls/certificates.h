@@ -22,6 +22,7 @@
 #include <openssl/x509v3.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define DAY_S 86400L
 
@@ -127,10 +128,11 @@ static inline void identity_free(struct identity *identity)
     *identity = (struct identity){NULL, NULL};
 }
 
-static inline void write_crl(const char *path, const struct identity *issuer, X509 *certificate)
+/* Appends the issuer's list to a file. certificate: the one that is revoked; NULL: none is. to_s: its end, from now on. */
+static inline void append_crl(const char *path, const struct identity *issuer, X509 *certificate, long to_s)
 {
     X509_CRL *list = X509_CRL_new();
-    ASN1_TIME *now = X509_gmtime_adj(NULL, -60), *next = X509_gmtime_adj(NULL, DAY_S);
+    ASN1_TIME *now = X509_gmtime_adj(NULL, to_s < 0 ? 2 * to_s : -60), *next = X509_gmtime_adj(NULL, to_s);
     X509_CRL_set_version(list, 1);
     X509_CRL_set_issuer_name(list, X509_get_subject_name(issuer->certificate));
     X509_CRL_set1_lastUpdate(list, now);
@@ -142,13 +144,19 @@ static inline void write_crl(const char *path, const struct identity *issuer, X5
         X509_CRL_add0_revoked(list, revoked);
     }
     ck_assert_int_gt(X509_CRL_sign(list, issuer->key, EVP_sha256()), 0);
-    FILE *file = fopen(path, "w");
+    FILE *file = fopen(path, "a");
     ck_assert_ptr_nonnull(file);
     ck_assert_int_eq(PEM_write_X509_CRL(file, list), 1);
     ck_assert_int_eq(fclose(file), 0);
     ASN1_TIME_free(now);
     ASN1_TIME_free(next);
     X509_CRL_free(list);
+}
+
+static inline void write_crl(const char *path, const struct identity *issuer, X509 *certificate)
+{
+    (void)unlink(path);
+    append_crl(path, issuer, certificate, DAY_S);
 }
 
 #define SERVER_NAMES "DNS:server.test,DNS:*.wild.test,IP:127.0.0.1"

@@ -332,7 +332,7 @@ START_TEST(a_plain_peer_is_told_from_one_that_speaks_tls)
         ck_assert_int_eq(send(bench.fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
         LOOP_UNTIL(&bench.loop, !tls_transport_is_opening(&bench.transport));
         ck_assert_int_eq(transport_connect_result(&bench.transport), EPROTO);
-        expect_problem("TLS: the peer does not speak TLS");
+        expect_problem(serves ? "TLS: the client does not speak TLS" : "TLS: the server does not speak TLS");
         bench_hang_up(&bench);
     }
     bench_fini(&bench);
@@ -370,6 +370,63 @@ START_TEST(a_peer_that_goes_during_the_handshake)
     expect_problem("closed the connection during the handshake");
     bench_fini(&bench);
     tls_context_unref(&context);
+}
+END_TEST
+
+/* In TLS 1.3 the peer's judgement comes when the handshake is done here: whether what is next is a read, or a write that fails. */
+START_TEST(a_refusal_that_comes_late_is_told)
+{
+    static const char wanted[] = "TLS: the server refused our certificate (tlsv13 alert certificate required)";
+    struct tls_context *context = plain_client();
+    char byte;
+    bench_init(&bench);
+    bench_peer_context(&bench, true, &server, TLS1_3_VERSION);
+    SSL_CTX_set_verify(bench.peer_context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    bench_open_client(&bench, context, "server.test");
+    LOOP_UNTIL(&bench.loop, (bench_pump(&bench), !tls_transport_is_opening(&bench.transport)));
+    ck_assert_int_eq(transport_connect_result(&bench.transport), 0);
+    ck_assert_int_eq(transport_want(&bench.transport, 0), 0);
+    while (!bench.peer_failed || !bench_is_pushed(&bench))
+        bench_pump(&bench);
+    close(bench.fd);
+    bench.fd = -1;
+    if (_i == 0) {
+        ck_assert_int_eq(transport_read(&bench.transport, &byte, 1), TRANSPORT_ERROR);
+    } else {
+        ck_assert(chain_append_copy(&bench.out, &bench.memory, "get a\r\n", 7));
+        ck_assert_int_eq(transport_write_chain(&bench.transport, &bench.out, &bench.memory, SIZE_MAX), TRANSPORT_ERROR);
+        ck_assert_int_eq(errno, EPIPE);
+    }
+    expect_problem(wanted);
+    chain_clear(&bench.out, &bench.memory);
+    bench_fini(&bench);
+    tls_context_unref(&context);
+}
+END_TEST
+
+/* What it waits for is told while it waits, for whom its time is over. */
+START_TEST(a_handshake_that_waits_says_for_what)
+{
+    struct tls_context *contexts[2] = {plain_server(), plain_client()};
+    bench_init(&bench);
+    bench_peer_context(&bench, false, NULL, 0);
+    bench_open_server(&bench, contexts[0]);
+    expect_problem("TLS: the client did not begin the handshake in time");
+    bench_hang_up(&bench);
+    bench_peer_context(&bench, true, &server, 0);
+    bench_open_client(&bench, contexts[1], "server.test");
+    loop_turns(&bench.loop, 2);
+    expect_problem("TLS: the handshake had no answer in time: the server may not speak TLS");
+    bench.step = 3;
+    bench_pump(&bench);
+    loop_turns(&bench.loop, 2);
+    expect_problem("TLS: the handshake was not done in time");
+    bench.step = SIZE_MAX;
+    ck_assert_int_eq(bench_shake(&bench), 0);
+    ck_assert_ptr_null(transport_problem(&bench.transport));
+    bench_fini(&bench);
+    tls_context_unref(&contexts[0]);
+    tls_context_unref(&contexts[1]);
 }
 END_TEST
 
@@ -485,6 +542,8 @@ int main(void)
     tcase_add_test(tcase, old_versions_are_refused);
     tcase_add_test(tcase, a_plain_peer_is_told_from_one_that_speaks_tls);
     tcase_add_test(tcase, a_peer_that_goes_during_the_handshake);
+    tcase_add_loop_test(tcase, a_refusal_that_comes_late_is_told, 0, 2);
+    tcase_add_test(tcase, a_handshake_that_waits_says_for_what);
     tcase_add_test(tcase, it_connects);
     tcase_add_test(tcase, last_words_of_a_handshake_wait_for_the_socket);
     return suite_run("handshake", tcase);

@@ -21,6 +21,8 @@
 #define APP "app:$scrypt$ln=10,r=1,p=1$c2FsdHNhbHQ$BgYGBgYGBgYGBgYGBgYGBg\n"
 #define BOB "bob:$scrypt$ln=10,r=1,p=1$c2FsdHNhbHQ$BgYGBgYGBgYGBgYGBgYGBg\n"
 
+#define SOURCE_BUSY 1000
+
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint begun; /* checks that the thread has come to */
 static pthread_t asker;
@@ -45,6 +47,7 @@ struct desk {
     struct password_checker *checker;
     struct users *users;
     unsigned answers, good, wrong, busy, orphans;
+    uint64_t sources[2 * PASSWORD_CHECK_QUEUE_MAX]; /* of the answers, in their order; told busy: SOURCE_BUSY more */
     uint32_t delay_ms;
 };
 
@@ -76,6 +79,8 @@ static void on_checked(struct password_job *job)
 {
     struct desk *desk = job->owner != NULL ? job->owner : the_desk;
     ck_assert(pthread_equal(pthread_self(), asker));
+    if (desk->answers < sizeof desk->sources / sizeof desk->sources[0])
+        desk->sources[desk->answers] = job->source + (job->verdict == PASSWORD_BUSY ? SOURCE_BUSY : 0);
     desk->answers++;
     desk->orphans += job->owner == NULL;
     desk->good += job->verdict == PASSWORD_GOOD;
@@ -89,14 +94,20 @@ static void on_checked(struct password_job *job)
     ck_assert_ptr_null(job);
 }
 
-static struct password_job *submit(struct desk *desk, const char *name, const char *password)
+static struct password_job *submit_from(struct desk *desk, uint64_t source, const char *name, const char *password)
 {
     struct password_job *job =
         password_job_create(desk->users, slice_make(name, strlen(name)), slice_make(password, strlen(password)),
                             &desk->mailbox, on_checked, desk);
     ck_assert_ptr_nonnull(job);
+    job->source = source;
     password_checker_submit(desk->checker, job);
     return job;
+}
+
+static struct password_job *submit(struct desk *desk, const char *name, const char *password)
+{
+    return submit_from(desk, 0, name, password);
 }
 
 /* The delay of the answer. */
@@ -177,6 +188,76 @@ START_TEST(a_full_queue_is_told_at_once)
     LOOP_UNTIL(&desk.loop, desk.answers == PASSWORD_CHECK_QUEUE_MAX + 2);
     ck_assert_uint_eq(desk.good, PASSWORD_CHECK_QUEUE_MAX + 1);
     ck_assert_uint_eq(ask(&desk, "app", "secret"), 0); /* room again */
+    ck_assert_uint_eq(desk.busy, 1);
+    desk_fini(&desk);
+}
+END_TEST
+
+/* Takes the gate, and has the thread stand before it with a job of the source. */
+static void hold_with(struct desk *desk, uint64_t source)
+{
+    atomic_store(&begun, 0);
+    pthread_mutex_lock(&gate);
+    submit_from(desk, source, "app", "secret");
+    LOOP_UNTIL(&desk->loop, atomic_load(&begun) == 1);
+}
+
+static void let_go(struct desk *desk, const uint64_t *sources, unsigned count)
+{
+    pthread_mutex_unlock(&gate);
+    LOOP_UNTIL(&desk->loop, desk->answers == count);
+    for (unsigned i = 0; i < count; i++)
+        ck_assert_msg(desk->sources[i] == sources[i], "answer %u is of source %u", i, (unsigned)desk->sources[i]);
+}
+
+START_TEST(sources_take_turns)
+{
+    static const uint64_t come[] = {1, 1, 1, 2, 1, 3, 2, 3, 1}, checked[] = {1, 2, 3, 1, 2, 3, 1, 1, 1, 1};
+    struct desk desk;
+    desk_init(&desk);
+    hold_with(&desk, 1);
+    for (size_t i = 0; i < sizeof come / sizeof come[0]; i++)
+        submit_from(&desk, come[i], "app", "secret");
+    let_go(&desk, checked, sizeof checked / sizeof checked[0]);
+    desk_fini(&desk);
+}
+END_TEST
+
+START_TEST(who_fills_the_queue_gives_way)
+{
+    uint64_t checked[PASSWORD_CHECK_QUEUE_MAX + 4];
+    struct desk desk;
+    desk_init(&desk);
+    hold_with(&desk, 1);
+    for (int i = 0; i < PASSWORD_CHECK_QUEUE_MAX; i++)
+        submit_from(&desk, 1, "app", "wrong");
+    submit_from(&desk, 2, "app", "secret"); /* takes a place */
+    submit_from(&desk, 1, "app", "wrong");  /* finds none */
+    submit_from(&desk, 2, "app", "secret"); /* takes another */
+    LOOP_UNTIL(&desk.loop, desk.answers == 3);
+    for (size_t i = 0; i < sizeof checked / sizeof checked[0]; i++)
+        checked[i] = 1;
+    checked[0] = checked[1] = checked[2] = 1 + SOURCE_BUSY;
+    checked[4] = checked[6] = 2; /* behind the one in service, and one of theirs each */
+    let_go(&desk, checked, PASSWORD_CHECK_QUEUE_MAX + 4);
+    ck_assert_uint_eq(desk.good, 3);
+    ck_assert_uint_eq(desk.busy, 3);
+    desk_fini(&desk);
+}
+END_TEST
+
+START_TEST(as_many_sources_as_places_keep_them)
+{
+    struct desk desk;
+    desk_init(&desk);
+    hold_with(&desk, 900);
+    for (uint64_t source = 1; source <= PASSWORD_CHECK_QUEUE_MAX; source++)
+        submit_from(&desk, source, "app", "secret");
+    submit_from(&desk, 901, "app", "secret");
+    LOOP_UNTIL(&desk.loop, desk.answers == 1);
+    ck_assert_uint_eq(desk.sources[0], 901 + SOURCE_BUSY);
+    pthread_mutex_unlock(&gate);
+    LOOP_UNTIL(&desk.loop, desk.answers == PASSWORD_CHECK_QUEUE_MAX + 2);
     ck_assert_uint_eq(desk.busy, 1);
     desk_fini(&desk);
 }
@@ -311,6 +392,9 @@ int main(void)
     tcase_add_test(tcase, quick_checks_are_counted_with_the_others);
     tcase_add_test(tcase, quick_checks_wait_while_too_many_have_failed);
     tcase_add_test(tcase, every_checker_has_a_secret_of_its_own);
+    tcase_add_test(tcase, sources_take_turns);
+    tcase_add_test(tcase, who_fills_the_queue_gives_way);
+    tcase_add_test(tcase, as_many_sources_as_places_keep_them);
     tcase_add_test(tcase, a_receiver_that_no_longer_waits);
     tcase_add_test(tcase, the_end_with_jobs_under_way);
     tcase_add_test(tcase, names_and_passwords_that_are_too_long);
