@@ -9,6 +9,7 @@
  * behind extras and key as they have, and falls out of step. And verbosity, which memcached 1.6 no longer knows, succeeds.
  */
 #include "wire/binary.h"
+#include "wire/binary_text.h"
 
 #include "wire/parse.h"
 
@@ -89,15 +90,6 @@ bool binary_is_quiet(uint8_t opcode)
     return opcodes[opcode].quiet;
 }
 
-/* A big-endian number of that many bytes. */
-static uint64_t number_at(const char *at, unsigned bytes)
-{
-    uint64_t number = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        number = number << 8 | (unsigned char)at[i];
-    return number;
-}
-
 /* The lengths that a header tells. */
 struct lengths {
     size_t extras, key;
@@ -137,22 +129,22 @@ static void read_extras(enum shape shape, const char *extras, size_t len, struct
 {
     switch (shape) {
     case SHAPE_TIME:
-        binary->expiry = (uint32_t)number_at(extras, 4);
+        binary->expiry = (uint32_t)big_endian_read(extras, 4);
         binary->has_expiry = true;
         break;
     case SHAPE_STORE:
-        binary->flags = (uint32_t)number_at(extras, 4);
-        binary->expiry = (uint32_t)number_at(extras + 4, 4);
+        binary->flags = (uint32_t)big_endian_read(extras, 4);
+        binary->expiry = (uint32_t)big_endian_read(extras + 4, 4);
         break;
     case SHAPE_COUNT:
-        binary->delta = number_at(extras, 8);
-        binary->initial = number_at(extras + 8, 8);
-        binary->expiry = (uint32_t)number_at(extras + 16, 4);
+        binary->delta = big_endian_read(extras, 8);
+        binary->initial = big_endian_read(extras + 8, 8);
+        binary->expiry = (uint32_t)big_endian_read(extras + 16, 4);
         break;
     case SHAPE_FLUSH:
         binary->has_expiry = len == 4;
         if (binary->has_expiry)
-            binary->expiry = (uint32_t)number_at(extras, 4);
+            binary->expiry = (uint32_t)big_endian_read(extras, 4);
         break;
     default:
         break;
@@ -174,10 +166,10 @@ static void read_header(const char *data, struct binary_request *binary, struct 
 {
     *binary = (struct binary_request){.asked = {.opcode = (uint8_t)data[1]}};
     memcpy(&binary->asked.opaque, data + 12, sizeof binary->asked.opaque);
-    binary->cas = number_at(data + 16, 8);
-    lengths->key = (size_t)number_at(data + 2, 2);
+    binary->cas = big_endian_read(data + 16, 8);
+    lengths->key = (size_t)big_endian_read(data + 2, 2);
     lengths->extras = (unsigned char)data[4];
-    lengths->body = number_at(data + 8, 4);
+    lengths->body = big_endian_read(data + 8, 4);
     binary->head_bytes = BINARY_HEADER_BYTES + lengths->extras + lengths->key;
 }
 

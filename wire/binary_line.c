@@ -14,30 +14,12 @@
  */
 #include "wire/base64.h"
 #include "wire/binary.h"
+#include "wire/binary_text.h"
 #include "wire/parse.h"
 
 #include "base/text.h"
 
 #include <string.h>
-
-struct line {
-    char *buffer;
-    size_t used;
-};
-
-static void put(struct line *line, struct slice bytes)
-{
-    if (bytes.len > 0)
-        memcpy(line->buffer + line->used, bytes.data, bytes.len);
-    line->used += bytes.len;
-}
-
-/* A space, the words, and the number. */
-static void put_number(struct line *line, struct slice before, uint64_t number)
-{
-    put(line, before);
-    line->used += text_print_u64(number, line->buffer + line->used);
-}
 
 /* Servers read times as 32-bit numbers with a sign; what lies beyond (the year 2038) is for ever. */
 static uint64_t time_of(uint32_t expiry)
@@ -54,14 +36,14 @@ static bool shows(const struct binary_request *binary)
 static void put_cas(struct line *line, const struct binary_request *binary)
 {
     if (binary->cas != 0)
-        put_number(line, SLICE_OF(" C"), binary->cas);
+        line_put_number(line, SLICE_OF(" C"), binary->cas);
 }
 
 static void put_get(struct line *line, const struct binary_request *binary)
 {
     if (binary->action != BINARY_GET)
-        put_number(line, SLICE_OF(" T"), time_of(binary->expiry));
-    put(line, binary->action == BINARY_TOUCH ? SLICE_OF(" f c") : SLICE_OF(" f c v"));
+        line_put_number(line, SLICE_OF(" T"), time_of(binary->expiry));
+    line_put(line, binary->action == BINARY_TOUCH ? SLICE_OF(" f c") : SLICE_OF(" f c v"));
 }
 
 /* With a CAS number add, replace and set are all the same (memcached: NREAD_CAS). */
@@ -83,29 +65,29 @@ static struct slice mode_of(const struct binary_request *binary)
 
 static void put_store(struct line *line, const struct binary_request *binary)
 {
-    put_number(line, SLICE_OF(" "), binary->body_bytes);
+    line_put_number(line, SLICE_OF(" "), binary->body_bytes);
     if (binary->flags != 0)
-        put_number(line, SLICE_OF(" F"), binary->flags);
+        line_put_number(line, SLICE_OF(" F"), binary->flags);
     if (time_of(binary->expiry) != 0)
-        put_number(line, SLICE_OF(" T"), time_of(binary->expiry));
-    put(line, mode_of(binary));
+        line_put_number(line, SLICE_OF(" T"), time_of(binary->expiry));
+    line_put(line, mode_of(binary));
     put_cas(line, binary);
     if (shows(binary))
-        put(line, SLICE_OF(" c"));
+        line_put(line, SLICE_OF(" c"));
 }
 
 static void put_count(struct line *line, const struct binary_request *binary)
 {
-    put_number(line, SLICE_OF(" D"), binary->delta);
+    line_put_number(line, SLICE_OF(" D"), binary->delta);
     if (binary->action == BINARY_DECREMENT)
-        put(line, SLICE_OF(" MD"));
+        line_put(line, SLICE_OF(" MD"));
     if (binary->expiry != UINT32_MAX) {
-        put_number(line, SLICE_OF(" N"), time_of(binary->expiry));
-        put_number(line, SLICE_OF(" J"), binary->initial);
+        line_put_number(line, SLICE_OF(" N"), time_of(binary->expiry));
+        line_put_number(line, SLICE_OF(" J"), binary->initial);
     }
     put_cas(line, binary);
     if (shows(binary))
-        put(line, SLICE_OF(" c v"));
+        line_put(line, SLICE_OF(" c v"));
 }
 
 /* Behind the key: what is asked for of it. */
@@ -159,7 +141,7 @@ static bool put_key(struct line *line, const struct binary_request *binary, stru
     char *start = line->buffer + line->used;
     request->key_encoded = !parse_key_is_valid(binary->key);
     if (!request->key_encoded)
-        put(line, binary->key);
+        line_put(line, binary->key);
     else if (binary->key.len <= BINARY_RAW_KEY_MAX)
         line->used += base64_encode(binary->key, start);
     else
@@ -174,10 +156,10 @@ static void put_argument(struct line *line, const struct binary_request *binary,
 {
     size_t start = line->used + 1;
     if (request->verb == VERB_STATS && binary->key.len > 0) {
-        put(line, SLICE_OF(" "));
-        put(line, binary->key);
+        line_put(line, SLICE_OF(" "));
+        line_put(line, binary->key);
     } else if (request->verb == VERB_FLUSH_ALL && binary->has_expiry) {
-        put_number(line, SLICE_OF(" "), binary->expiry <= INT32_MAX ? binary->expiry : INT32_MAX);
+        line_put_number(line, SLICE_OF(" "), binary->expiry <= INT32_MAX ? binary->expiry : INT32_MAX);
     } else {
         return;
     }
@@ -191,14 +173,14 @@ size_t binary_line(const struct binary_request *binary, char *buffer, struct req
     parse_start(request);
     request->verb = verb_of(binary->action);
     request->line_bytes = (uint32_t)binary->head_bytes;
-    put(&line, verb_name(request->verb));
+    line_put(&line, verb_name(request->verb));
     if (verb_is_meta(request->verb)) {
-        put(&line, SLICE_OF(" "));
+        line_put(&line, SLICE_OF(" "));
         if (!put_key(&line, binary, request))
             return 0;
         put_flags(&line, binary);
         if (request->key_encoded)
-            put(&line, SLICE_OF(" b"));
+            line_put(&line, SLICE_OF(" b"));
     } else {
         put_argument(&line, binary, request);
     }
@@ -208,6 +190,6 @@ size_t binary_line(const struct binary_request *binary, char *buffer, struct req
     request->repeatable = binary->action == BINARY_GET;
     request->cas_offered = true;
     request->verbatim = true;
-    put(&line, SLICE_OF("\r\n"));
+    line_put(&line, SLICE_OF("\r\n"));
     return line.used;
 }

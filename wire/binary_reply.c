@@ -12,6 +12,7 @@
  * Errors of quiet commands are told, as memcached does it.
  */
 #include "wire/binary.h"
+#include "wire/binary_text.h"
 #include "wire/token.h"
 
 #include <string.h>
@@ -95,12 +96,6 @@ static struct slice text_of(enum binary_status status)
 
 /* ---- Printing ---- */
 
-static void put_number(char *at, unsigned bytes, uint64_t number)
-{
-    for (unsigned i = bytes; i > 0; i--, number >>= 8)
-        at[i - 1] = (char)(number & 0xff);
-}
-
 /* What a header tells of what follows it; the body's length is the sum of the three. */
 struct header {
     enum binary_status status;
@@ -114,12 +109,12 @@ static size_t put_header(const struct binary_asked *asked, const struct header *
     memset(buffer, 0, BINARY_HEADER_BYTES);
     buffer[0] = (char)0x81;
     buffer[1] = (char)asked->opcode;
-    put_number(buffer + 2, 2, header->key);
+    big_endian_write(buffer + 2, 2, header->key);
     buffer[4] = (char)header->extras;
-    put_number(buffer + 6, 2, header->status);
-    put_number(buffer + 8, 4, header->extras + header->key + header->value);
+    big_endian_write(buffer + 6, 2, header->status);
+    big_endian_write(buffer + 8, 4, header->extras + header->key + header->value);
     memcpy(buffer + 12, &asked->opaque, sizeof asked->opaque);
-    put_number(buffer + 16, 8, header->cas);
+    big_endian_write(buffer + 16, 8, header->cas);
     return BINARY_HEADER_BYTES;
 }
 
@@ -186,7 +181,7 @@ static size_t put_item(const struct binary_asked *asked, const struct returned *
 {
     const struct header header = {.extras = 4, .key = asked->key.len, .value = returned->length, .cas = returned->cas};
     size_t used = put_header(asked, &header, buffer);
-    put_number(buffer + used, 4, returned->flags);
+    big_endian_write(buffer + used, 4, returned->flags);
     return put_bytes(asked->key, buffer, used + 4);
 }
 
@@ -321,7 +316,7 @@ static size_t put_counter(const struct binary_asked *asked, const struct binary_
         return 0;
     const struct header header = {.value = 8, .cas = stream->cas};
     size_t used = put_header(asked, &header, buffer);
-    put_number(buffer + used, 8, stream->number);
+    big_endian_write(buffer + used, 8, stream->number);
     return used + 8;
 }
 

@@ -106,11 +106,11 @@ static size_t print_packet(struct server_binary *binary, const struct packet *pa
     memset(at, 0, BINARY_HEADER_BYTES);
     at[0] = BINARY_MAGIC;
     at[1] = (char)packet->opcode;
-    server_binary_put(at + 2, 2, packet->key.len);
+    big_endian_write(at + 2, 2, packet->key.len);
     at[4] = (char)packet->extras_len;
-    server_binary_put(at + 8, 4, packet_bytes(packet) - BINARY_HEADER_BYTES);
-    server_binary_put(at + 12, 4, binary->opaque++);
-    server_binary_put(at + 16, 8, packet->cas);
+    big_endian_write(at + 8, 4, packet_bytes(packet) - BINARY_HEADER_BYTES);
+    big_endian_write(at + 12, 4, binary->opaque++);
+    big_endian_write(at + 16, 8, packet->cas);
     memcpy(at + BINARY_HEADER_BYTES, packet->extras, packet->extras_len);
     if (packet->key.len > 0)
         memcpy(at + BINARY_HEADER_BYTES + packet->extras_len, packet->key.data, packet->key.len);
@@ -181,7 +181,7 @@ static enum server_binary_status take_key(struct server_binary *binary, const ch
         return wrong(binary, "a key that is none");
     if (binary->key_has_expiry) {
         packet.extras_len = 4;
-        server_binary_put(packet.extras, 4, binary->key_expiry);
+        big_endian_write(packet.extras, 4, binary->key_expiry);
     }
     if (packet_bytes(&packet) > room)
         return SERVER_BINARY_FULL;

@@ -49,12 +49,6 @@ static const struct {
     [VERB_MA] = {"bcCDJkMNOqv", "fsFI"},
 };
 
-void server_binary_put(char *at, unsigned bytes, uint64_t number)
-{
-    for (unsigned i = bytes; i > 0; i--, number >>= 8)
-        at[i - 1] = (char)(number & 0xff);
-}
-
 bool server_binary_time(int64_t seconds, uint32_t *time_out)
 {
     *time_out = seconds < 0 ? TIME_PAST : (uint32_t)seconds;
@@ -112,7 +106,7 @@ static struct packet *single(struct ask *ask, uint8_t opcode)
 
 static void put_extras(struct packet *packet, unsigned bytes, uint64_t number)
 {
-    server_binary_put(packet->extras + packet->extras_len, bytes, number);
+    big_endian_write(packet->extras + packet->extras_len, bytes, number);
     packet->extras_len = (uint8_t)(packet->extras_len + bytes);
 }
 

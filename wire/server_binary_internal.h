@@ -3,6 +3,7 @@
 #define RINGSIDE_WIRE_SERVER_BINARY_INTERNAL_H
 
 #include "wire/binary.h"
+#include "wire/binary_text.h"
 #include "wire/request.h"
 #include "wire/server_binary.h"
 
@@ -76,8 +77,6 @@ struct ask {
 void server_binary_ask(const struct request *request, struct ask *ask_out);
 /* A time as it stands on a line, for the wire. false: no server would take it. */
 bool server_binary_time(int64_t seconds, uint32_t *time_out);
-
-void server_binary_put(char *at, unsigned bytes, uint64_t number);
 
 /* The first record; NULL: nothing is asked. */
 struct asked *server_binary_first(const struct server_binary *binary);

@@ -36,49 +36,22 @@ struct reply {
     const char *data; /* behind the header */
 };
 
-struct line {
-    char *buffer;
-    size_t used;
-};
-
-static void put(struct line *line, struct slice bytes)
-{
-    if (bytes.len > 0)
-        memcpy(line->buffer + line->used, bytes.data, bytes.len);
-    line->used += bytes.len;
-}
-
-/* The words, and the number. */
-static void put_number(struct line *line, struct slice before, uint64_t number)
-{
-    put(line, before);
-    line->used += text_print_u64(number, line->buffer + line->used);
-}
-
 static enum server_binary_status wrong(struct server_binary *binary, const char *problem)
 {
     binary->problem = problem;
     return SERVER_BINARY_WRONG;
 }
 
-static uint64_t number_at(const char *at, unsigned bytes)
-{
-    uint64_t number = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        number = number << 8 | (unsigned char)at[i];
-    return number;
-}
-
 static struct reply read_header(const char *data)
 {
     return (struct reply){
         .opcode = (uint8_t)data[1],
-        .key = (size_t)number_at(data + 2, 2),
+        .key = (size_t)big_endian_read(data + 2, 2),
         .extras = (uint8_t)data[4],
-        .status = (uint16_t)number_at(data + 6, 2),
-        .body = number_at(data + 8, 4),
-        .opaque = (uint32_t)number_at(data + 12, 4),
-        .cas = number_at(data + 16, 8),
+        .status = (uint16_t)big_endian_read(data + 6, 2),
+        .body = big_endian_read(data + 8, 4),
+        .opaque = (uint32_t)big_endian_read(data + 12, 4),
+        .cas = big_endian_read(data + 16, 8),
         .data = data + BINARY_HEADER_BYTES,
     };
 }
@@ -152,15 +125,15 @@ static void put_complaint(struct line *line, enum verb verb, uint16_t status, st
 {
     struct slice words = own_words(verb, status);
     if (words.len > 0) {
-        put(line, words);
+        line_put(line, words);
     } else {
-        put(line, blames_client(status) ? SLICE_OF("CLIENT_ERROR ") : SLICE_OF("SERVER_ERROR "));
+        line_put(line, blames_client(status) ? SLICE_OF("CLIENT_ERROR ") : SLICE_OF("SERVER_ERROR "));
         if (text.len > 0)
             put_clean(line, text.data, text.len);
         else
-            put_number(line, SLICE_OF("status "), status);
+            line_put_number(line, SLICE_OF("status "), status);
     }
-    put(line, SLICE_OF("\r\n"));
+    line_put(line, SLICE_OF("\r\n"));
 }
 
 /* ---- Meta lines ---- */
@@ -179,27 +152,27 @@ static void put_flags(struct line *line, struct asked *asked, const struct reply
     while (token_next(&rest, &token)) {
         char letter = token.data[0];
         if (letter == 'O') {
-            put(line, SLICE_OF(" "));
-            put(line, token);
+            line_put(line, SLICE_OF(" "));
+            line_put(line, token);
         } else if (letter == 'k') {
-            put(line, SLICE_OF(" k"));
-            put(line, key);
-            put(line, encoded ? SLICE_OF(" b") : SLICE_OF(""));
+            line_put(line, SLICE_OF(" k"));
+            line_put(line, key);
+            line_put(line, encoded ? SLICE_OF(" b") : SLICE_OF(""));
         } else if (letter == 'f' && flags != NULL) {
-            put_number(line, SLICE_OF(" f"), *flags);
+            line_put_number(line, SLICE_OF(" f"), *flags);
         } else if (letter == 's' && flags != NULL) {
-            put_number(line, SLICE_OF(" s"), size);
+            line_put_number(line, SLICE_OF(" s"), size);
         } else if (letter == 'c' && (asked->verb == VERB_MS || (asked->verb != VERB_MD && reply->status == 0))) {
-            put_number(line, SLICE_OF(" c"), reply->cas);
+            line_put_number(line, SLICE_OF(" c"), reply->cas);
         }
     }
 }
 
 static void put_meta(struct line *line, struct asked *asked, const struct reply *reply, struct slice word)
 {
-    put(line, word);
+    line_put(line, word);
     put_flags(line, asked, reply, NULL, 0);
-    put(line, SLICE_OF("\r\n"));
+    line_put(line, SLICE_OF("\r\n"));
 }
 
 /* ---- Replies without a value ---- */
@@ -261,26 +234,26 @@ static struct slice word_of_success(const struct asked *asked)
 static void say_number(struct line *line, struct asked *asked, const struct reply *reply)
 {
     char digits[TEXT_U64_DIGITS];
-    struct slice number = slice_make(digits, text_print_u64(number_at(reply->data, 8), digits));
+    struct slice number = slice_make(digits, text_print_u64(big_endian_read(reply->data, 8), digits));
     if (asked->verb == VERB_MA && !asked->wants_value) {
         put_meta(line, asked, reply, SLICE_OF("HD"));
         return;
     }
     if (asked->verb == VERB_MA) {
-        put_number(line, SLICE_OF("VA "), number.len);
+        line_put_number(line, SLICE_OF("VA "), number.len);
         put_meta(line, asked, reply, SLICE_OF(""));
     }
-    put(line, number);
-    put(line, SLICE_OF("\r\n"));
+    line_put(line, number);
+    line_put(line, SLICE_OF("\r\n"));
 }
 
 /* TOUCH in place of an mg without its value. */
 static void say_touched(struct line *line, struct asked *asked, const struct reply *reply)
 {
-    uint32_t flags = reply->extras == 4 ? (uint32_t)number_at(reply->data, 4) : 0;
-    put(line, SLICE_OF("HD"));
+    uint32_t flags = reply->extras == 4 ? (uint32_t)big_endian_read(reply->data, 4) : 0;
+    line_put(line, SLICE_OF("HD"));
     put_flags(line, asked, reply, &flags, 0);
-    put(line, SLICE_OF("\r\n"));
+    line_put(line, SLICE_OF("\r\n"));
 }
 
 /* Whether this is what the body of such a success can be. */
@@ -314,14 +287,14 @@ static bool is_clean(const char *data, size_t len)
 static bool say_stat(struct line *line, struct asked *asked, const struct reply *reply)
 {
     if (reply->key == 0) {
-        put(line, slice_make(asked_text(asked), asked->text_len));
+        line_put(line, slice_make(asked_text(asked), asked->text_len));
         return true;
     }
-    put(line, SLICE_OF("STAT "));
-    put(line, slice_make(reply->data, reply->key));
-    put(line, SLICE_OF(" "));
-    put(line, slice_make(reply->data + reply->key, (size_t)reply->body - reply->key));
-    put(line, SLICE_OF("\r\n"));
+    line_put(line, SLICE_OF("STAT "));
+    line_put(line, slice_make(reply->data, reply->key));
+    line_put(line, SLICE_OF(" "));
+    line_put(line, slice_make(reply->data + reply->key, (size_t)reply->body - reply->key));
+    line_put(line, SLICE_OF("\r\n"));
     return false;
 }
 
@@ -331,18 +304,18 @@ static void say_success(struct line *line, struct asked *asked, const struct rep
     if (reply->opcode == OPCODE_INCREMENT || reply->opcode == OPCODE_DECREMENT) {
         say_number(line, asked, reply);
     } else if (reply->opcode == OPCODE_VERSION) {
-        put(line, SLICE_OF("VERSION "));
+        line_put(line, SLICE_OF("VERSION "));
         put_clean(line, reply->data, (size_t)reply->body);
-        put(line, SLICE_OF("\r\n"));
+        line_put(line, SLICE_OF("\r\n"));
     } else if (asked->speaks) {
-        put(line, slice_make(asked_text(asked), asked->text_len));
+        line_put(line, slice_make(asked_text(asked), asked->text_len));
     } else if (verb == VERB_MG) {
         say_touched(line, asked, reply);
     } else if (verb_is_meta(verb)) {
         put_meta(line, asked, reply, word_of_success(asked));
     } else {
-        put(line, word_of_success(asked));
-        put(line, SLICE_OF("\r\n"));
+        line_put(line, word_of_success(asked));
+        line_put(line, SLICE_OF("\r\n"));
     }
 }
 
@@ -352,7 +325,7 @@ static void say_end(struct line *line, const struct asked *asked)
     if (asked->status != 0)
         put_complaint(line, (enum verb)asked->verb, asked->status, slice_make(NULL, 0));
     else
-        put(line, SLICE_OF("END\r\n"));
+        line_put(line, SLICE_OF("END\r\n"));
 }
 
 static struct slice complaint_of(const struct reply *reply)
@@ -366,7 +339,7 @@ static bool say_failure(struct server_binary *binary, struct line *line, struct 
 {
     enum verb verb = (enum verb)asked->verb;
     if (asked->is_login && reply->status == BINARY_STATUS_UNKNOWN) {
-        put(line, SLICE_OF("STORED\r\n")); /* it knows no SASL, and wants none */
+        line_put(line, SLICE_OF("STORED\r\n")); /* it knows no SASL, and wants none */
         return true;
     }
     if (reply->status == BINARY_STATUS_DENIED && !asked->is_login && verb != VERB_FLUSH_ALL && verb != VERB_VERSION) {
@@ -375,14 +348,14 @@ static bool say_failure(struct server_binary *binary, struct line *line, struct 
     }
     struct slice word = word_of(asked, reply->status);
     if (verb_is_retrieval(verb) && reply->status == BINARY_STATUS_NOT_FOUND) {
-        put(line, SLICE_OF("END\r\n"));
+        line_put(line, SLICE_OF("END\r\n"));
     } else if (word.len == 0) {
         put_complaint(line, verb, reply->status, complaint_of(reply));
     } else if (verb_is_meta(verb)) {
         put_meta(line, asked, reply, word);
     } else {
-        put(line, word);
-        put(line, SLICE_OF("\r\n"));
+        line_put(line, word);
+        line_put(line, SLICE_OF("\r\n"));
     }
     return true;
 }
@@ -431,23 +404,23 @@ static enum server_binary_status give_whole(struct server_binary *binary, struct
 
 static void say_value(struct line *line, struct asked *asked, const struct reply *reply, uint64_t size)
 {
-    uint32_t flags = (uint32_t)number_at(reply->data, 4);
+    uint32_t flags = (uint32_t)big_endian_read(reply->data, 4);
     bool has_unique = asked->verb == VERB_GETS || asked->verb == VERB_GATS;
     if (asked->verb == VERB_MG && asked->wants_value) {
-        put_number(line, SLICE_OF("VA "), size);
+        line_put_number(line, SLICE_OF("VA "), size);
         put_flags(line, asked, reply, &flags, size);
     } else if (asked->verb == VERB_MG) {
-        put(line, SLICE_OF("HD"));
+        line_put(line, SLICE_OF("HD"));
         put_flags(line, asked, reply, &flags, size);
     } else {
-        put(line, SLICE_OF("VALUE "));
-        put(line, slice_make(reply->data + 4, reply->key));
-        put_number(line, SLICE_OF(" "), flags);
-        put_number(line, SLICE_OF(" "), size);
+        line_put(line, SLICE_OF("VALUE "));
+        line_put(line, slice_make(reply->data + 4, reply->key));
+        line_put_number(line, SLICE_OF(" "), flags);
+        line_put_number(line, SLICE_OF(" "), size);
     }
     if (has_unique)
-        put_number(line, SLICE_OF(" "), reply->cas);
-    put(line, SLICE_OF("\r\n"));
+        line_put_number(line, SLICE_OF(" "), reply->cas);
+    line_put(line, SLICE_OF("\r\n"));
 }
 
 /* The head of a value: its key and extras are there. */
@@ -515,7 +488,7 @@ enum server_binary_status server_binary_give(struct server_binary *binary, const
         return give_packet(binary, data, len, buffer, piece_out);
     if (binary->hearing == HEARING_TAIL) {
         struct line line = {buffer, 0};
-        put(&line, binary->tail);
+        line_put(&line, binary->tail);
         piece_out->printed = line.used;
         binary->hearing = HEARING_HEAD;
         return SERVER_BINARY_TAKEN;
