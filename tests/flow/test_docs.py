@@ -425,3 +425,12 @@ def test_files_that_are_named_are_there():
     for text in (README, CONFIGURATION, OPERATIONS):
         for name in re.findall(r"\b((?:docs|etc|tests|build-aux)/[\w./-]*\w)(?![*\w])", text):
             assert (ROOT / name).exists() or name == "etc", name
+
+
+def test_what_tests_stand_on_is_distributed():
+    """Beside the folders that go as a whole: `make distcheck` misses only what is compiled."""
+    listed = "".join(path.read_text() for path in sorted(ROOT.glob("*/include.am")))
+    for path in sorted((ROOT / "tests").glob("*/*.[hp]*")):
+        name = str(path.relative_to(ROOT))
+        if path.suffix in (".h", ".py") and path.parent.name not in ("flow", "fault"):
+            assert name in listed, name

@@ -495,7 +495,7 @@ def test_final_messages_as_memcached(reference, required, name):
 
 @pytest.mark.parametrize("message", FIRSTS[1:4] + FIRSTS[5:6] + FIRSTS[8:9], ids=str)
 def test_first_messages_as_memcached(reference, required, message):
-    """Some others it takes for now: channel binding, acting for another, `m=` at the end."""
+    """Left out are some that it takes at this point: channel binding, acting for another, `m=` at the end."""
     replies = [told(side, login(message, SCRAM), packet("sasl_list"))[0].masked() for side in (reference, required)]
     assert replies[0] == replies[1]
 

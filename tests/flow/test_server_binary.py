@@ -13,6 +13,7 @@ from basis import free_port
 from certificates import certificates
 from harness import HarnessError, Lab, Wire, pool_of
 from saslserver import CANNOT_START, SaslMemcached, cannot_start
+from serverlogins import COMMANDS, be_refused, change_password, use_all_kinds_of_connections
 from test_server_auth import PROBED, secret_is_kept
 
 pytestmark = pytest.mark.sanitize
@@ -232,36 +233,14 @@ def start(lab, servers, password=PASSWORD, **keys):
 def test_all_kinds_of_connections_log_in(lab):
     servers = [start_guarded(lab, i) for i in range(2)]
     ringside = start(lab, servers, connections=2)
-    wires = [lab.wire(ringside) for _ in range(4)]
-    for number, wire in enumerate(wires):
-        for i in range(20):
-            wire.set("k%d-%d" % (number, i), b"%d" % i)
-        assert len(wire.get_many([b"k%d-%d" % (number, i) for i in range(30)])) == 20
-        wire.in_step()
-    wires[0].set("large", b"x" * 500_000)
-    assert wires[1].get("large") == b"x" * 500_000
-    wires[0].send(b"stats\r\n")
-    assert int(wires[0].read_stats()["curr_items"]) == sum(server.stat("curr_items") for server in servers) == 81
-    wires[0].command(b"flush_all\r\nget large\r\nversion\r\n", b"OK\r\nEND\r\nVERSION 1.6.18\r\n")
-    assert not ringside.log("login_refused") and not ringside.log("protocol_error")
-    assert all(server.stat("auth_errors") == 0 for server in servers)
-    secret_is_kept(ringside, wires[0], PASSWORD.decode())
+    secret_is_kept(ringside, use_all_kinds_of_connections(lab, ringside, servers, 4), PASSWORD.decode())
 
 
-@pytest.mark.parametrize("command", [b"get k\r\n", b"set k 0 0 1\r\nx\r\n", b"mg k v\r\n", b"get a b c\r\n",
-                                     b"set k 0 0 100000\r\n" + b"x" * 100_000 + b"\r\n"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_wrong_password_is_told(lab, command):
     server = start_guarded(lab)
     ringside = start(lab, [server], b"wrong-and-hidden")
-    wire = lab.wire(ringside)
-    for _ in range(3):
-        wire.send(command)
-        line = wire.read_line().decode()
-        assert line == "SERVER_ERROR pool main: server %s: a refusal of the pool's login" % server.address
-    told = ringside.wait_for_log("login_refused")
-    assert told.level == "warning" and server.address in told.message and "`ringside`" in told.message
-    assert server.stat("cmd_set") == 0, "no request is carried out behind a refused login"
-    secret_is_kept(ringside, wire, "wrong-and-hidden")
+    secret_is_kept(ringside, be_refused(lab, ringside, server, command), "wrong-and-hidden")
 
 
 def test_a_server_that_asks_where_the_pool_has_no_login(lab):
@@ -296,18 +275,7 @@ def test_a_password_that_changes(lab):
     """Also: probes log in."""
     server = start_guarded(lab, port=free_port())
     ringside = start(lab, [server], **PROBED)
-    wire = lab.wire(ringside)
-    wire.in_step()
-    server.kill()
-    assert wire.line(b"get k").startswith(b"SERVER_ERROR ")
-    server.set_users({"ringside": b"another-secret"})
-    server.restart()
-    ringside.wait_for_log("probe_failed", containing="does not let")
-    assert not ringside.log("server_up"), "a probe is not good without its login"
-    (lab.directory / "secret").write_text("another-secret\n")
-    ringside.reload()
-    ringside.wait_for_log("server_up")
-    wire.in_step()
+    wire = change_password(lab, ringside, server, {"ringside": b"another-secret"})
     secret_is_kept(ringside, wire, PASSWORD.decode(), "another-secret")
 
 

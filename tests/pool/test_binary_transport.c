@@ -5,6 +5,9 @@
 #include "pool/binary_transport.h"
 
 #include "tests/pool/bench.h"
+/* Of a test's buffers. */
+#define BYTES_ROOM ((size_t)4 << 20)
+#include "tests/support/bytes.h"
 #include "tests/support/random.h"
 #include "tests/support/suite.h"
 #include "wire/server_binary.h"
@@ -14,8 +17,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ROOM ((size_t)4 << 20)
 
 /* ---- A transport, and its peer ---- */
 
@@ -56,25 +57,6 @@ static void pair_fini(struct pair *pair)
     loop_fini(&pair->loop);
 }
 
-struct bytes {
-    char *data;
-    size_t len;
-};
-
-static struct bytes bytes_new(void)
-{
-    struct bytes bytes = {malloc(ROOM), 0};
-    ck_assert_ptr_nonnull(bytes.data);
-    return bytes;
-}
-
-static void add(struct bytes *bytes, const char *data, size_t len)
-{
-    ck_assert_uint_le(bytes->len + len, ROOM);
-    memcpy(bytes->data + bytes->len, data, len);
-    bytes->len += len;
-}
-
 /* What the translation makes of it, at once. */
 static struct bytes translate(const struct bytes *requests)
 {
@@ -87,9 +69,9 @@ static struct bytes translate(const struct bytes *requests)
         ck_assert_int_eq(
             server_binary_take(&binary, requests->data + at, requests->len - at, UINT64_MAX, buffer, &piece),
             SERVER_BINARY_TAKEN);
-        add(&out, buffer, piece.printed);
+        bytes_add(&out, buffer, piece.printed);
         if (piece.pass.len > 0)
-            add(&out, piece.pass.data, piece.pass.len);
+            bytes_add(&out, piece.pass.data, piece.pass.len);
         at += piece.consumed;
     }
     server_binary_fini(&binary);
@@ -106,18 +88,18 @@ static void make_requests(struct bytes *requests, uint64_t *random, int count)
         size_t size = random_below(random, 12) == 0 ? random_below(random, sizeof value) : random_size(random, 3000);
         switch (random_below(random, 4)) {
         case 0:
-            add(requests, line, (size_t)sprintf(line, "set key:%d 0 0 %zu\r\n", i, size));
-            add(requests, value, size);
-            add(requests, "\r\n", 2);
+            bytes_add(requests, line, (size_t)sprintf(line, "set key:%d 0 0 %zu\r\n", i, size));
+            bytes_add(requests, value, size);
+            bytes_add(requests, "\r\n", 2);
             break;
         case 1:
-            add(requests, line, (size_t)sprintf(line, "get a:%d b:%d c:%d\r\n", i, i, i));
+            bytes_add(requests, line, (size_t)sprintf(line, "get a:%d b:%d c:%d\r\n", i, i, i));
             break;
         case 2:
-            add(requests, line, (size_t)sprintf(line, "ms key:%d 3 I\r\nabc\r\n", i));
+            bytes_add(requests, line, (size_t)sprintf(line, "ms key:%d 3 I\r\nabc\r\n", i));
             break;
         default:
-            add(requests, line, (size_t)sprintf(line, "get key:%d\r\n", i));
+            bytes_add(requests, line, (size_t)sprintf(line, "get key:%d\r\n", i));
             break;
         }
     }
@@ -137,8 +119,8 @@ static int cut(const struct bytes *bytes, size_t at, struct iovec *vectors, int 
 
 static void drain(int peer, struct bytes *received, size_t most)
 {
-    ssize_t n =
-        recv(peer, received->data + received->len, most < ROOM - received->len ? most : ROOM - received->len, 0);
+    ssize_t n = recv(peer, received->data + received->len,
+                     most < BYTES_ROOM - received->len ? most : BYTES_ROOM - received->len, 0);
     if (n > 0)
         received->len += (size_t)n;
 }
@@ -164,7 +146,7 @@ START_TEST(what_a_full_socket_takes_is_reported_and_nothing_is_said_twice)
     ck_assert_uint_eq(pair.transport.unreported, 0);
     while (received.len < expected.len) {
         size_t before = received.len;
-        drain(pair.peer, &received, ROOM);
+        drain(pair.peer, &received, BYTES_ROOM);
         ck_assert_uint_gt(received.len, before);
     }
     ck_assert_uint_eq(received.len, expected.len);
@@ -194,8 +176,8 @@ static void add_reply(struct bytes *bytes, uint8_t opcode, uint32_t opaque, cons
     head[4] = fetched ? 4 : 0;
     put_number(head + 8, 4, (fetched ? 4 : 0) + strlen(key) + value);
     put_number(head + 12, 4, opaque);
-    add(bytes, head, fetched ? 28 : 24);
-    add(bytes, key, strlen(key));
+    bytes_add(bytes, head, fetched ? 28 : 24);
+    bytes_add(bytes, key, strlen(key));
     for (size_t i = 0; i < value; i++)
         bytes->data[bytes->len++] = (char)('a' + i % 26);
 }
@@ -203,10 +185,10 @@ static void add_reply(struct bytes *bytes, uint8_t opcode, uint32_t opaque, cons
 static void add_text(struct bytes *text, const char *key, size_t value)
 {
     char line[300];
-    add(text, line, (size_t)sprintf(line, "VALUE %s 0 %zu\r\n", key, value));
+    bytes_add(text, line, (size_t)sprintf(line, "VALUE %s 0 %zu\r\n", key, value));
     for (size_t i = 0; i < value; i++)
         text->data[text->len++] = (char)('a' + i % 26);
-    add(text, "\r\nEND\r\n", 7);
+    bytes_add(text, "\r\nEND\r\n", 7);
 }
 
 static void ask(struct pair *pair, const char *text)
@@ -226,7 +208,7 @@ static bool read_some(struct pair *pair, struct bytes *text, uint64_t *random)
     ssize_t n = transport_read(&pair->transport, buffer, capacity);
     ck_assert_int_ge(n, 0);
     ck_assert_int_le(n, (ssize_t)capacity);
-    add(text, buffer, (size_t)n);
+    bytes_add(text, buffer, (size_t)n);
     free(buffer);
     return n > 0;
 }
@@ -288,14 +270,14 @@ START_TEST(the_end_of_a_large_value_needs_no_further_byte)
         unsigned before = pair.readable;
         ck_assert_int_eq(send(pair.peer, replies.data + at, parts[i], 0), (ssize_t)parts[i]);
         LOOP_UNTIL(&pair.loop, pair.readable > before);
-        ssize_t n = transport_read(&pair.transport, text.data + text.len, ROOM - text.len);
+        ssize_t n = transport_read(&pair.transport, text.data + text.len, BYTES_ROOM - text.len);
         ck_assert_int_gt(n, 0);
         text.len += (size_t)n;
     }
     ck_assert_uint_eq(text.len, expected.len - 7);
     unsigned before = pair.readable;
     LOOP_UNTIL(&pair.loop, pair.readable > before);
-    ck_assert_int_eq(transport_read(&pair.transport, text.data + text.len, ROOM - text.len), 7);
+    ck_assert_int_eq(transport_read(&pair.transport, text.data + text.len, BYTES_ROOM - text.len), 7);
     ck_assert_int_eq(memcmp(text.data, expected.data, expected.len), 0);
     pair_fini(&pair);
     free(replies.data);

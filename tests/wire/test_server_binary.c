@@ -7,6 +7,9 @@
 #include "wire/binary.h"
 #include "wire/reply.h"
 
+/* Of a test's buffers. */
+#define BYTES_ROOM ((size_t)1 << 20)
+#include "tests/support/bytes.h"
 #include "tests/support/suite.h"
 
 #include <check.h>
@@ -14,39 +17,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROOM ((size_t)1 << 20)
-
 /* ---- Both directions, with input in pieces ---- */
-
-struct bytes {
-    char *data;
-    size_t len;
-};
-
-static struct bytes bytes_new(void)
-{
-    struct bytes bytes = {malloc(ROOM), 0};
-    ck_assert_ptr_nonnull(bytes.data);
-    return bytes;
-}
-
-static void add(struct bytes *bytes, const void *data, size_t len)
-{
-    ck_assert_uint_le(bytes->len + len, ROOM);
-    if (len > 0)
-        memcpy(bytes->data + bytes->len, data, len);
-    bytes->len += len;
-}
 
 static void add_text(struct bytes *bytes, const char *text)
 {
-    add(bytes, text, strlen(text));
+    bytes_add(bytes, text, strlen(text));
 }
 
 static void add_piece(struct bytes *out, const char *buffer, const struct server_binary_piece *piece)
 {
-    add(out, buffer, piece->printed);
-    add(out, piece->pass.data, piece->pass.len);
+    bytes_add(out, buffer, piece->printed);
+    bytes_add(out, piece->pass.data, piece->pass.len);
 }
 
 typedef enum server_binary_status step_fn(struct server_binary *binary, const char *data, size_t len, char *buffer,
@@ -102,7 +83,7 @@ static void add_number(struct bytes *bytes, unsigned len, uint64_t number)
 {
     for (unsigned i = len; i > 0; i--) {
         char byte = (char)(number >> (8 * (i - 1)) & 0xff);
-        add(bytes, &byte, 1);
+        bytes_add(bytes, &byte, 1);
     }
 }
 
@@ -242,7 +223,7 @@ START_TEST(a_login_becomes_sasl_plain)
     add_number(&expected, 4, 5 + 12);
     add_number(&expected, 4, 0);
     add_number(&expected, 8, 0);
-    add(&expected, "PLAIN\0app\0se cret", 17);
+    bytes_add(&expected, "PLAIN\0app\0se cret", 17);
     for (size_t step = 0; step <= in.len; step++) {
         struct server_binary binary;
         struct bytes out = bytes_new();
