@@ -12,9 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks kept for re-use, by size: 4 MiB of small ones, 8 MiB of each of the others. */
-static const size_t kept_max[BLOCK_SIZES] = {1024, 128, 32};
-static const size_t capacity_of[BLOCK_SIZES] = {BLOCK_SMALL_BYTES, BLOCK_LARGE_BYTES, BLOCK_HUGE_BYTES};
+/* Blocks kept for re-use, by size: 1 MiB of tiny ones, 4 MiB of small ones, 8 MiB of each of the others. */
+static const size_t kept_max[BLOCK_SIZES] = {2048, 1024, 128, 32};
+static const size_t capacity_of[BLOCK_SIZES] = {BLOCK_TINY_BYTES, BLOCK_SMALL_BYTES, BLOCK_LARGE_BYTES,
+                                                BLOCK_HUGE_BYTES};
 
 void block_pool_init(struct block_pool *pool, size_t limit_bytes)
 {

@@ -1,5 +1,5 @@
 /*
- * Blocks: reference-counted byte buffers in three sizes, recycled within one worker.
+ * Blocks: reference-counted byte buffers in four sizes, recycled within one worker.
  *
  *      data                    used                  capacity
  *       |  handed out           |   free               |
@@ -18,9 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum block_size { BLOCK_SMALL, BLOCK_LARGE, BLOCK_HUGE, BLOCK_SIZES };
+enum block_size { BLOCK_TINY, BLOCK_SMALL, BLOCK_LARGE, BLOCK_HUGE, BLOCK_SIZES };
 
 /* Usable bytes of each size. */
+#define BLOCK_TINY_BYTES ((size_t)512 - 32)
 #define BLOCK_SMALL_BYTES ((size_t)4096 - 32)
 #define BLOCK_LARGE_BYTES ((size_t)65536)
 #define BLOCK_HUGE_BYTES ((size_t)262144)

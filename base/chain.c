@@ -71,12 +71,10 @@ static char *tail_grow(struct chain *chain, size_t len)
     return place;
 }
 
-char *chain_reserve(struct chain *chain, struct memory *memory, size_t len)
+/* A block of its own at the chain's end, with room for len bytes, which count as appended. */
+static char *block_append(struct chain *chain, struct memory *memory, enum block_size size, size_t len)
 {
-    assert(len > 0 && len <= BLOCK_SMALL_BYTES);
-    if (chain_tail_room(chain) >= len)
-        return tail_grow(chain, len);
-    struct block *block = block_create(&memory->blocks, BLOCK_SMALL);
+    struct block *block = block_create(&memory->blocks, size);
     if (block == NULL)
         return NULL;
     block->used = (uint32_t)len;
@@ -85,6 +83,24 @@ char *chain_reserve(struct chain *chain, struct memory *memory, size_t len)
         return NULL;
     }
     return block->data;
+}
+
+char *chain_reserve(struct chain *chain, struct memory *memory, size_t len)
+{
+    assert(len > 0 && len <= BLOCK_SMALL_BYTES);
+    if (chain_tail_room(chain) >= len)
+        return tail_grow(chain, len);
+    return block_append(chain, memory, BLOCK_SMALL, len);
+}
+
+bool chain_start_tiny(struct chain *chain, struct memory *memory, const char *data, size_t len)
+{
+    assert(chain->head == NULL && len > 0 && len <= BLOCK_TINY_BYTES);
+    char *place = block_append(chain, memory, BLOCK_TINY, len);
+    if (place == NULL)
+        return false;
+    memcpy(place, data, len);
+    return true;
 }
 
 void chain_trim(struct chain *chain, size_t n)
@@ -217,7 +233,7 @@ void chain_clear(struct chain *chain, struct memory *memory)
 /* Whether the segment holds a block at least four times as large as what it shows. */
 static bool segment_is_wasteful(const struct segment *segment)
 {
-    return segment->block != NULL && segment->block->size != BLOCK_SMALL && segment->len < segment->block->capacity / 4;
+    return segment->block != NULL && segment->block->size > BLOCK_SMALL && segment->len < segment->block->capacity / 4;
 }
 
 bool chain_settle(struct chain *chain, struct memory *memory)

@@ -78,6 +78,8 @@ static inline size_t chain_tail_room(const struct chain *chain)
 
 /* chain_append_copy where the tail has too little room. */
 bool chain_append_copy_slowly(struct chain *chain, struct memory *memory, const char *data, size_t len);
+/* chain_append_few where the chain is empty and a tiny block is enough. */
+bool chain_start_tiny(struct chain *chain, struct memory *memory, const char *data, size_t len);
 
 /* Appends a copy. false when memory is out: then the chain may hold a part of it, and its owner has to give up. */
 static inline bool chain_append_copy(struct chain *chain, struct memory *memory, const char *data, size_t len)
@@ -92,6 +94,16 @@ static inline bool chain_append_copy(struct chain *chain, struct memory *memory,
     tail->len += len;
     chain->bytes += len;
     return true;
+}
+/*
+ * The same for a chain that few bytes are expected in, such as one reply: if it is empty, it begins with a tiny block. So thousands of
+ * clients with a reply each cost little.
+ */
+static inline bool chain_append_few(struct chain *chain, struct memory *memory, const char *data, size_t len)
+{
+    if (chain->head == NULL && len <= BLOCK_TINY_BYTES && len > 0)
+        return chain_start_tiny(chain, memory, data, len);
+    return chain_append_copy(chain, memory, data, len);
 }
 /* Appends a reference to data, which lies in block. */
 bool chain_append_ref(struct chain *chain, struct memory *memory, struct block *block, const char *data, size_t len);

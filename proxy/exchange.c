@@ -120,17 +120,29 @@ static void emitted(struct exchange *exchange, size_t len, bool appended)
         client_dirty(client);
 }
 
+/* Copies a piece of the reply. A pipeline's replies are many, and share a block; a reply by itself, or one that waits, is short. */
+static bool put_copy(struct exchange *exchange, const char *data, size_t len)
+{
+    struct client *client = exchange->client;
+    struct memory *memory = &client->worker->memory;
+    if (exchange != client->first)
+        return chain_append_few(&exchange->reply, memory, data, len);
+    if (client->under_way == 1)
+        return chain_append_few(&client->out, memory, data, len);
+    return chain_append_copy(&client->out, memory, data, len);
+}
+
 void exchange_put(struct exchange *exchange, struct block *block, const char *data, size_t len)
 {
-    bool appended = chain_append(exchange_chain(exchange), &exchange->client->worker->memory, block, data, len);
+    bool appended = len < CHAIN_COPY_BYTES ? put_copy(exchange, data, len)
+                                           : chain_append_ref(exchange_chain(exchange),
+                                                              &exchange->client->worker->memory, block, data, len);
     emitted(exchange, len, appended);
 }
 
 void exchange_put_copy(struct exchange *exchange, struct slice bytes)
 {
-    bool appended =
-        chain_append_copy(exchange_chain(exchange), &exchange->client->worker->memory, bytes.data, bytes.len);
-    emitted(exchange, bytes.len, appended);
+    emitted(exchange, bytes.len, put_copy(exchange, bytes.data, bytes.len));
 }
 
 void exchange_emit(struct exchange *exchange, struct block *block, const char *data, size_t len)

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t capacity_of[BLOCK_SIZES] = {BLOCK_SMALL_BYTES, BLOCK_LARGE_BYTES, BLOCK_HUGE_BYTES};
+static const size_t capacity_of[BLOCK_SIZES] = {BLOCK_TINY_BYTES, BLOCK_SMALL_BYTES, BLOCK_LARGE_BYTES,
+                                                BLOCK_HUGE_BYTES};
 
 START_TEST(a_fresh_block_is_empty_and_has_one_reference)
 {

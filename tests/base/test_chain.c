@@ -119,6 +119,17 @@ static void do_copy(struct world *world, int i)
     model_append(&world->models[i], bytes, len);
 }
 
+static void do_few(struct world *world, int i)
+{
+    size_t len = random_below(&world->random, 2 * BLOCK_TINY_BYTES);
+    const char *bytes = fresh_bytes(world, len);
+    bool begins = chain_is_empty(&world->chains[i]) && len > 0;
+    ck_assert(chain_append_few(&world->chains[i], &world->memory, bytes, len));
+    model_append(&world->models[i], bytes, len);
+    if (begins)
+        ck_assert_int_eq(world->chains[i].head->block->size, len <= BLOCK_TINY_BYTES ? BLOCK_TINY : BLOCK_SMALL);
+}
+
 /* A source with new bytes at its end, as after a read: the last *len_out of it. */
 static struct block *read_into_source(struct world *world, size_t *len_out)
 {
@@ -205,7 +216,7 @@ static void do_settle(struct world *world, int i)
 {
     ck_assert(chain_settle(&world->chains[i], &world->memory));
     for (const struct segment *s = world->chains[i].head; s != NULL; s = s->next)
-        ck_assert(s->block == NULL || s->block->size == BLOCK_SMALL || s->len >= BLOCK_LARGE_BYTES / 4);
+        ck_assert(s->block == NULL || s->block->size <= BLOCK_SMALL || s->len >= BLOCK_LARGE_BYTES / 4);
 }
 
 /* Somebody takes a reference to the last block of a chain, where the next bytes would go. */
@@ -221,7 +232,7 @@ static void do_watch(struct world *world, int i)
 static void do_something(struct world *world)
 {
     int i = (int)random_below(&world->random, CHAINS);
-    switch (random_below(&world->random, 15)) {
+    switch (random_below(&world->random, 16)) {
     case 0:
     case 1:
     case 2:
@@ -255,6 +266,9 @@ static void do_something(struct world *world)
     case 11:
         chain_join(&world->chains[i], &world->memory, &world->chains[1 - i]);
         model_splice(&world->models[i], &world->models[1 - i]);
+        break;
+    case 12:
+        do_few(world, i);
         break;
     default:
         do_consume(world, i);
@@ -470,6 +484,24 @@ START_TEST(large_pieces_are_referred_to_and_small_ones_copied)
 }
 END_TEST
 
+START_TEST(few_bytes_take_a_tiny_block_and_more_behind_them_a_small_one)
+{
+    struct bench bench;
+    bench_init(&bench);
+    char bytes[BLOCK_TINY_BYTES] = {0};
+    ck_assert(chain_append_few(&bench.chain, &bench.memory, bytes, 0));
+    ck_assert(chain_is_empty(&bench.chain));
+    ck_assert(chain_append_few(&bench.chain, &bench.memory, bytes, 100));
+    ck_assert(chain_append_few(&bench.chain, &bench.memory, bytes, BLOCK_TINY_BYTES - 100));
+    ck_assert_int_eq(segment_count(&bench.chain), 1);
+    ck_assert_uint_eq(bench.memory.blocks.held_bytes, BLOCK_TINY_BYTES);
+    ck_assert(chain_append_few(&bench.chain, &bench.memory, bytes, 1));
+    ck_assert_int_eq(segment_count(&bench.chain), 2);
+    ck_assert_uint_eq(bench.memory.blocks.held_bytes, BLOCK_TINY_BYTES + BLOCK_SMALL_BYTES);
+    bench_fini(&bench);
+}
+END_TEST
+
 START_TEST(consuming_gives_blocks_back_at_once)
 {
     struct bench bench;
@@ -599,6 +631,7 @@ int main(void)
     tcase_add_test(tcase, a_tail_alone_in_a_large_block_grows_by_large_copies);
     tcase_add_test(tcase, neighbours_by_reference_become_one_segment);
     tcase_add_test(tcase, large_pieces_are_referred_to_and_small_ones_copied);
+    tcase_add_test(tcase, few_bytes_take_a_tiny_block_and_more_behind_them_a_small_one);
     tcase_add_test(tcase, consuming_gives_blocks_back_at_once);
     tcase_add_test(tcase, vectors_are_given_up_to_the_maximum);
     tcase_add_test(tcase, settling_lets_large_blocks_go_and_keeps_what_is_in_proportion);
