@@ -78,6 +78,7 @@ static const struct option config_options[] = {
     {"user", OPTION_STRING, .offset = offsetof(struct config, user), .bind = bind_user, .restart = true,
      .advice = "a user's name such as `nobody`"},
     {"coalesce", OPTION_FLAG, .offset = offsetof(struct config, coalesce), .initial = "yes"},
+    {"busy_poll", OPTION_INTEGER, .offset = offsetof(struct config, busy_poll_us), .max = 1000, .initial = "0"},
     {"listen", OPTION_PART, .bind = bind_listens, .advice = "a list such as `[127.0.0.1:11211]`"},
     {.name = "admin", .type = OPTION_LATER},
     {"limits", OPTION_GROUP, .table = &limits_table},

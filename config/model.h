@@ -141,10 +141,11 @@ struct config_limits {
 enum config_log_format { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 
 struct config {
-    char *path;       /* the file, or NULL when it came from the command line */
-    uint32_t workers; /* 0: one a CPU */
-    char *user;       /* whom to run as when started as root; NULL: not given */
-    bool coalesce;    /* a busy worker lets requests gather: proxy/coalesce.h */
+    char *path;            /* the file, or NULL when it came from the command line */
+    uint32_t workers;      /* 0: one a CPU */
+    char *user;            /* whom to run as when started as root; NULL: not given */
+    bool coalesce;         /* a busy worker lets requests gather: proxy/coalesce.h */
+    uint32_t busy_poll_us; /* for so long a worker looks for events before it waits; 0: not at all */
     struct config_listen *listens;
     size_t listen_count;
     struct config_limits limits;

@@ -2,7 +2,7 @@
  * Owns the words of the summary. What can be said from an option table is said from it, so that a new option shows up
  * by itself.
  *
- *     workers auto, user none, coalesce yes
+ *     workers auto, user none, coalesce yes, busy_poll 0
  *     listen 127.0.0.1:11211, auth required
  *       tls: certificate /etc/server.pem, ...
  *     limits: clients 10000, item_size 1MiB, …

@@ -5,6 +5,8 @@
  * phase stirs up in a later one (a failed write fails calls, these dirty clients) runs in the same turn, what it stirs up
  * in an earlier one in the next: so that no connection is written to twice in a turn. One libevent timer stands for the
  * whole wheel.
+ *
+ * Where it busy-polls, turns that wait for nothing follow each other until something is done, or the time for that is over.
  */
 #include "event/loop.h"
 
@@ -51,6 +53,8 @@ int loop_init(struct loop *loop)
     loop->turns = 0;
     loop->stopping = false;
     loop->before_wait = NULL;
+    loop->busy_poll_us = 0;
+    loop->polls_until_us = 0;
     loop->timer_due_ms = UINT64_MAX;
     for (int phase = 0; phase < LOOP_PHASES; phase++)
         list_init(&loop->tasks[phase]);
@@ -75,15 +79,19 @@ void loop_fini(struct loop *loop)
     event_base_free(loop->base);
 }
 
-static void run_tasks(struct loop *loop)
+/* Whether there were any. */
+static bool run_tasks(struct loop *loop)
 {
+    bool ran = false;
     for (int phase = 0; phase < LOOP_PHASES; phase++) {
         struct list *node;
         while ((node = list_pop_front(&loop->tasks[phase])) != NULL) {
             struct loop_task *task = list_entry(node, struct loop_task, node);
             task->run(task);
+            ran = true;
         }
     }
+    return ran;
 }
 
 /* Whether a task was deferred to a phase that had passed. */
@@ -112,17 +120,30 @@ static void set_timer(struct loop *loop)
         loop->timer_due_ms = now_ms + delay_ms;
 }
 
+/* Whether to look for events without waiting for them. did_something: in the turn that has just ended. */
+static bool is_polling(struct loop *loop, bool did_something)
+{
+    if (has_tasks(loop))
+        return true;
+    if (loop->busy_poll_us == 0)
+        return false;
+    uint64_t now_us = loop_clock_us();
+    if (did_something)
+        loop->polls_until_us = now_us + loop->busy_poll_us;
+    return now_us < loop->polls_until_us;
+}
+
 void loop_run(struct loop *loop)
 {
     while (!loop->stopping) {
-        run_tasks(loop);
+        bool did_something = run_tasks(loop);
         set_timer(loop);
         if (loop->stopping)
             break;
         loop->now_us = 0;
         loop->turns++;
         /* ONCE always: NONBLOCK alone would go on for as long as anything is ready. */
-        int nonblock = has_tasks(loop) ? EVLOOP_NONBLOCK : 0;
+        int nonblock = is_polling(loop, did_something) ? EVLOOP_NONBLOCK : 0;
         if (nonblock == 0 && loop->before_wait != NULL)
             loop->before_wait(loop);
         if (event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | nonblock) < 0)
@@ -134,7 +155,7 @@ void loop_run(struct loop *loop)
 void loop_settle(struct loop *loop)
 {
     while (has_tasks(loop))
-        run_tasks(loop);
+        (void)run_tasks(loop);
 }
 
 void loop_stop(struct loop *loop)

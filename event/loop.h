@@ -42,6 +42,9 @@ struct loop {
     uint64_t now_us; /* of this turn; 0: not read yet */
     uint64_t turns;
     bool stopping;
+    /* For so long after tasks have run, events are polled for before the loop waits; 0: not at all. */
+    uint32_t busy_poll_us;
+    uint64_t polls_until_us;
     /* Called before each wait for events that may last; NULL: nothing is. */
     void (*before_wait)(struct loop *loop);
 };

@@ -185,6 +185,7 @@ class Ringside(Peer):
     workers = 1
     binary = None
     route = None
+    more = ""  # lines of the configuration
 
     def listeners(self):
         return "127.0.0.1:%d" % self.port
@@ -197,8 +198,8 @@ class Ringside(Peer):
         config = self.directory / "ringside.yaml"
         route = "route: %s\n" % self.route if self.route else ""
         config.write_text("workers: %d\nlisten: [%s]\nlimits: {clients: %d, item_size: 8MiB}\n"
-                          "pools: {main: {%s, timeout: 5s}}\n%s" %
-                          (self.workers, self.listeners(), CLIENTS, self.pool(), route))
+                          "pools: {main: {%s, timeout: 5s}}\n%s%s" %
+                          (self.workers, self.listeners(), CLIENTS, self.pool(), route, self.more))
         core = PROXY_CORE if self.workers == 1 else "%d,%d" % (PROXY_CORE, SERVER_CORE)
         self.process = start([self.binary or ringside_path(), "-c", config], self.port, core=core,
                              log=self.directory / "ringside.log", ready=self.answers)
@@ -215,6 +216,14 @@ class RingsideTree(Ringside):
     name = "ringside-tree"
     parses = False
     route = "{prefix: {'key:': {failover: {to: [{command: {read: main, '*': main}}, main]}}, '*': main}}"
+
+
+class RingsidePolling(Ringside):
+    """Ringside again, looking for events before it waits: what that takes from the latency, and what it costs."""
+
+    name = "ringside-polling"
+    parses = False
+    more = "busy_poll: 50\n"
 
 
 class Twemproxy(Peer):
@@ -342,4 +351,4 @@ class Direct(Peer):
         return first_line(["memcached", "--version"])
 
 
-PEERS = {peer.name: peer for peer in (Ringside, Twemproxy, MemcachedProxy, HAProxy, Relay, Direct, RingsideTree)}
+PEERS = {peer.name: peer for peer in (Ringside, Twemproxy, MemcachedProxy, HAProxy, Relay, Direct, RingsideTree, RingsidePolling)}

@@ -20,7 +20,8 @@ static const struct {
      "limits: {client: 1, speed: 1}\n"
      "log: {lvl: info, levels: info}\n",
      "1:1: unknown key `lisen`; did you mean `listen`?\n"
-     "2:1: unknown key `flux`; the keys of the file are `workers`, `user`, `coalesce`, `listen`, `limits`, `log`, "
+     "2:1: unknown key `flux`; the keys of the file are `workers`, `user`, `coalesce`, `busy_poll`, `listen`, "
+     "`limits`, `log`, "
      "`pools`, "
      "`route`, `users`, `access`\n"
      "4:24: unknown key `tiemout`; did you mean `timeout`?\n"

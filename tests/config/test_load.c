@@ -43,6 +43,7 @@ static void expect_default_top(const struct config *config)
     ck_assert_uint_eq(config->workers, 0);
     ck_assert_ptr_null(config->user);
     ck_assert(config->coalesce);
+    ck_assert_uint_eq(config->busy_poll_us, 0);
     ck_assert_uint_eq(config->limits.clients, 10000);
     ck_assert_uint_eq(config->limits.item_size_bytes, 1u << 20);
     ck_assert_uint_eq(config->limits.memory_bytes, 512u << 20);
@@ -88,6 +89,7 @@ static const char full[] =
     "workers: 3\n"
     "user: nobody\n"
     "coalesce: no\n"
+    "busy_poll: 30\n"
     "listen:\n"
     "  - \"[::1]:0\"\n"
     "  - address: unix:ring.sock\n"
@@ -131,7 +133,7 @@ static void expect_full_main(const struct config_pool *pool)
     ck_assert_str_eq(pool->servers[1].label, "unix:/run/mc.sock");
     expect_address(&pool->servers[2].address, "2001:db8::1", 11211, false);
     ck_assert_str_eq(pool->servers[2].label, "[2001:db8::1]:11211");
-    ck_assert_int_eq(pool->servers[2].line, 16);
+    ck_assert_int_eq(pool->servers[2].line, 17);
     ck_assert_int_eq(pool->servers[2].column, 9);
     ck_assert_str_eq(pool->distribution, "maglev");
     ck_assert_str_eq(pool->hash, "xxh3");
@@ -155,6 +157,7 @@ START_TEST(every_setting_arrives)
     ck_assert_uint_eq(config->workers, 3);
     ck_assert_str_eq(config->user, "nobody");
     ck_assert(!config->coalesce);
+    ck_assert_uint_eq(config->busy_poll_us, 30);
     ck_assert_uint_eq(config->limits.clients, 5);
     ck_assert_uint_eq(config->limits.item_size_bytes, 128u << 20);
     ck_assert_uint_eq(config->limits.memory_bytes, 128u << 20);
@@ -176,7 +179,7 @@ START_TEST(every_setting_arrives)
     ck_assert_uint_eq(config->listens[1].deny_count, 2);
     ck_assert_uint_eq(config->listens[1].deny[0], VERB_FLUSH_ALL);
     ck_assert_uint_eq(config->listens[1].deny[1], VERB_MN);
-    ck_assert_int_eq(config->listens[1].line, 6);
+    ck_assert_int_eq(config->listens[1].line, 7);
     ck_assert_int_eq(config->listens[1].column, 5);
     ck_assert_uint_eq(config->pool_count, 2);
     ck_assert_int_eq(config->route->kind, ROUTE_POOL);

@@ -19,7 +19,7 @@ START_TEST(the_summary_says_all)
     config_summary(config, &text);
     ck_assert_str_eq(
         text.data,
-        "workers auto, user none, coalesce yes\n"
+        "workers auto, user none, coalesce yes, busy_poll 0\n"
         "listen 127.0.0.1:1\n"
         "listen unix:/x, mode 0666, deny flush_all get\n"
         "limits: clients 10000, item_size 1536KiB, memory 512MiB, pipeline 1024, idle 90s, stall 1m, handshakes 1000, "
@@ -61,7 +61,7 @@ START_TEST(the_summary_says_who_may_do_what)
     config_summary(config, &text);
     ck_assert_str_eq(
         text.data,
-        "workers auto, user none, coalesce yes\n"
+        "workers auto, user none, coalesce yes, busy_poll 0\n"
         "listen unix:/x, mode 0700, auth optional\n"
         "  peers: 1000 is app, www is web\n"
         "listen 127.0.0.1:1, auth required, deny get\n"

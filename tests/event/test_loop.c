@@ -183,6 +183,49 @@ START_TEST(events_are_handled_between_turns)
 }
 END_TEST
 
+/* The third time, a minute has gone by. */
+static void on_event_that_takes_time(evutil_socket_t fd, short what, void *context)
+{
+    on_event(fd, what, context);
+    if (story_len == 4)
+        clock_skip_us(60000000);
+}
+
+static void write_down_wait(struct loop *loop)
+{
+    write_down(loop, 'w');
+    loop_stop(loop);
+}
+
+static const struct {
+    uint32_t busy_poll_us;
+    const char *story;
+} polls[] = {{0, "awE"}, {30000000, "aEEEwE"}};
+
+/* After a task, a loop that polls looks for events as long as it is to, and only then waits. */
+START_TEST(a_loop_polls_for_as_long_as_it_is_told_to)
+{
+    struct loop loop;
+    struct step step;
+    ck_assert_int_eq(loop_init(&loop), 0);
+    loop.busy_poll_us = polls[_i].busy_poll_us;
+    loop.before_wait = write_down_wait;
+    int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    struct event event;
+    event_assign(&event, loop.base, fd, EV_READ | EV_PERSIST, on_event_that_takes_time, &loop);
+    event_add(&event, NULL);
+    step_init(&step, &loop, 'a');
+    loop_defer(&loop, &step.task, LOOP_PHASE_SERVERS);
+    loop_run(&loop);
+    ck_assert_str_eq(story, polls[_i].story);
+    event_del(&event);
+    close(fd);
+    loop_fini(&loop);
+    clock_rewind();
+}
+END_TEST
+
 START_TEST(after_the_stop_what_was_deferred_still_runs)
 {
     struct loop loop;
@@ -357,6 +400,7 @@ int main(void)
     tcase_add_test(tcase, a_task_deferred_to_the_same_or_a_later_phase_runs_in_this_turn);
     tcase_add_test(tcase, a_task_deferred_to_an_earlier_phase_runs_in_the_next_turn_without_waiting);
     tcase_add_test(tcase, events_are_handled_between_turns);
+    tcase_add_loop_test(tcase, a_loop_polls_for_as_long_as_it_is_told_to, 0, sizeof polls / sizeof polls[0]);
     tcase_add_test(tcase, after_the_stop_what_was_deferred_still_runs);
     tcase_add_test(tcase, timers_fire_in_the_order_of_their_times_and_not_before);
     tcase_add_test(tcase, an_earlier_timer_armed_later_is_not_missed);

@@ -5,6 +5,7 @@ broken file changes nothing.
 
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -307,3 +308,27 @@ def test_signals_in_a_row(lab):
     wait_until(lambda: servers[0].connections_open() == 0, "the removed server's connections to be closed: " +
                ringside.log_text(mark))
     assert not ringside.log("reload_failed")
+
+
+def worker_states(ringside):
+    """The scheduler's letter for each worker: S is asleep."""
+    states = []
+    for task in Path("/proc/%d/task" % ringside.pid).iterdir():
+        name, _, fields = task.joinpath("stat").read_text().partition("(")[2].rpartition(")")
+        if name.startswith("worker-"):
+            states.append(fields.split()[0])
+    return states
+
+
+def test_busy_polling_comes_and_goes_under_load(lab):
+    """With `busy_poll` a worker looks for events before it waits; with nothing to do it sleeps all the same."""
+    servers = lab.memcacheds(2)
+    ringside = lab.ringside(config_of(servers))
+    with Load(ringside.address, connections=30) as load:
+        for busy_poll in (200, 0, 1000):
+            load.wait_requests(2000)
+            ringside.reload(dict(config_of(servers), busy_poll=busy_poll))
+        load.wait_requests(2000)
+        assert load.finish()["errors"] == 0
+    wait_until(lambda: worker_states(ringside) == ["S", "S"], "both workers to sleep")
+    lab.wire(ringside).in_step()
