@@ -29,6 +29,8 @@ struct connection {
     bool retiring; /* to be closed as soon as no call is under way */
     bool binary;   /* the protocol that it was greeted for, and is opened with */
     bool logs_in;  /* a login begins the greeting */
+    bool gathers;  /* its socket holds requests back while others are unanswered: see gather in connection_write.c */
+    bool is_far;   /* too far for that */
     struct chain out;
     size_t greeting_bytes;  /* what goes before all requests */
     uint64_t written_bytes; /* ever written, on this socket */

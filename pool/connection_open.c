@@ -16,6 +16,7 @@ static void connection_opened(struct connection *connection)
     connection->state = CONNECTION_OPEN;
     uint64_t now_us = loop_now_us(connection_loop(connection));
     connection->progress_us = now_us;
+    connection->gathers = connection->is_far = false;
     counter_add(&connection->upstream->stats->connections_opened, 1);
     wheel_disarm(&connection_loop(connection)->wheel, &connection->timer);
     connection_set_timer(connection);

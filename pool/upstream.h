@@ -28,6 +28,7 @@ struct upstream_context {
     struct input_shared *input;
     struct resolver *resolver;
     unsigned worker; /* index into server->stats */
+    bool gathers; /* the worker is busy: requests are to gather before they leave. See gather in connection_write.c */
     struct slab calls;
 };
 

@@ -8,15 +8,27 @@
 /* It begins when the thread works more than this share of its time (percent), and ends below that. */
 #define BEGIN_BUSY 60
 #define END_BUSY 35
+/* The same for what is written to servers: no keys to a second, since it costs no sleep. */
+#define BEGIN_GATHER_BUSY 50
+#define END_GATHER_BUSY 30
 /* Keys a second; at the first one ten gather in a sleep, with what it takes to wake up. */
 #define BEGIN_KEYS 200000
 #define END_KEYS 150000
 
-bool coalesce_decide(bool sleeps, const struct coalesce_load *load)
+static bool is_busy(const struct coalesce_load *load, uint64_t percent)
 {
-    uint64_t busy = sleeps ? END_BUSY : BEGIN_BUSY;
+    return load->cpu_us * 100 >= load->wall_us * percent;
+}
+
+bool coalesce_sleeps(bool sleeps, const struct coalesce_load *load)
+{
     uint64_t keys = sleeps ? END_KEYS : BEGIN_KEYS;
-    return load->cpu_us * 100 >= load->wall_us * busy && load->keys * 1000000 >= load->wall_us * keys;
+    return is_busy(load, sleeps ? END_BUSY : BEGIN_BUSY) && load->keys * 1000000 >= load->wall_us * keys;
+}
+
+bool coalesce_gathers(bool gathers, const struct coalesce_load *load)
+{
+    return is_busy(load, gathers ? END_GATHER_BUSY : BEGIN_GATHER_BUSY);
 }
 
 static uint64_t clock_us(clockid_t id)
@@ -39,8 +51,10 @@ static void look(struct worker *worker)
         .cpu_us = now.cpu_us - coalesce->since.cpu_us,
         .keys = now.keys - coalesce->since.keys,
     };
-    bool wanted = worker->current != NULL && worker->current->snapshot->config->coalesce;
-    coalesce->sleeps = wanted && coalesce_decide(coalesce->sleeps, &load);
+    bool wanted =
+        worker->current != NULL && worker->current->snapshot->config->coalesce && worker->loop.busy_poll_us == 0;
+    coalesce->sleeps = wanted && coalesce_sleeps(coalesce->sleeps, &load);
+    worker->upstream_context.gathers = wanted && coalesce_gathers(worker->upstream_context.gathers, &load);
     coalesce->since = now;
     coalesce->turns = 0;
 }

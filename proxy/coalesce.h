@@ -35,7 +35,9 @@ struct coalesce {
 };
 
 /* Whether to sleep under that load, having slept before or not. */
-bool coalesce_decide(bool sleeps, const struct coalesce_load *load);
+bool coalesce_sleeps(bool sleeps, const struct coalesce_load *load);
+/* Whether requests to servers are to gather under that load, having gathered before or not. */
+bool coalesce_gathers(bool gathers, const struct coalesce_load *load);
 
 /* Before the worker waits for events. */
 void coalesce(struct worker *worker);

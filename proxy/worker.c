@@ -159,6 +159,7 @@ static void deliver_snapshot(struct mail *mail)
     worker->memory.blocks.limit_bytes = memory > MEMORY_MIN ? (size_t)memory : MEMORY_MIN;
     /* Once set it stays: who has to log in may be connected by a listener that this configuration no longer has. */
     worker->guarded |= gate_guards(content->pin->snapshot);
+    worker->loop.busy_poll_us = content->pin->snapshot->config->busy_poll_us;
     configure_listeners(worker);
     free(content);
     if (old != NULL)
