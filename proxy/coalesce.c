@@ -8,12 +8,12 @@
 /* It begins when the thread works more than this share of its time (percent), and ends below that. */
 #define BEGIN_BUSY 60
 #define END_BUSY 35
-/* The same for what is written to servers: no keys to a second, since it costs no sleep. */
+/* The same for what is written to servers: not by requests a second, since it costs no sleep. */
 #define BEGIN_GATHER_BUSY 50
 #define END_GATHER_BUSY 30
-/* Keys a second; at the first one ten gather in a sleep, with what it takes to wake up. */
-#define BEGIN_KEYS 200000
-#define END_KEYS 150000
+/* Requests a second; at the first one ten gather in a sleep, with what it takes to wake up. */
+#define BEGIN_REQUESTS 200000
+#define END_REQUESTS 150000
 
 static bool is_busy(const struct coalesce_load *load, uint64_t percent)
 {
@@ -22,8 +22,8 @@ static bool is_busy(const struct coalesce_load *load, uint64_t percent)
 
 bool coalesce_sleeps(bool sleeps, const struct coalesce_load *load)
 {
-    uint64_t keys = sleeps ? END_KEYS : BEGIN_KEYS;
-    return is_busy(load, sleeps ? END_BUSY : BEGIN_BUSY) && load->keys * 1000000 >= load->wall_us * keys;
+    uint64_t requests = sleeps ? END_REQUESTS : BEGIN_REQUESTS;
+    return is_busy(load, sleeps ? END_BUSY : BEGIN_BUSY) && load->requests * 1000000 >= load->wall_us * requests;
 }
 
 bool coalesce_gathers(bool gathers, const struct coalesce_load *load)
@@ -44,12 +44,12 @@ static void look(struct worker *worker)
     const struct coalesce_load now = {
         .wall_us = clock_us(CLOCK_MONOTONIC),
         .cpu_us = clock_us(CLOCK_THREAD_CPUTIME_ID),
-        .keys = counter_read(&worker->stats.keys),
+        .requests = counter_read(&worker->stats.requests),
     };
     const struct coalesce_load load = {
         .wall_us = now.wall_us - coalesce->since.wall_us,
         .cpu_us = now.cpu_us - coalesce->since.cpu_us,
-        .keys = now.keys - coalesce->since.keys,
+        .requests = now.requests - coalesce->since.requests,
     };
     bool wanted =
         worker->current != NULL && worker->current->snapshot->config->coalesce && worker->loop.busy_poll_us == 0;

@@ -17,15 +17,15 @@
 struct worker;
 
 /* How long it sleeps, in microseconds. */
-#define COALESCE_SLEEP_US 50
+#define COALESCE_SLEEP_US 100
 /* Turns between two looks at the load. */
 #define COALESCE_TURNS 128
 
 /* A worker's load between two looks. */
 struct coalesce_load {
-    uint64_t wall_us; /* that went by */
-    uint64_t cpu_us;  /* that the thread worked */
-    uint64_t keys;    /* that were asked for */
+    uint64_t wall_us;  /* that went by */
+    uint64_t cpu_us;   /* that the thread worked */
+    uint64_t requests; /* that came */
 };
 
 struct coalesce {

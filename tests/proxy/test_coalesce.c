@@ -21,7 +21,7 @@ static const struct row rows[] = {
     {"busy with few, that cost much", {SECOND_US, 990000, 50000}, false, false, true, true},
     {"many, with time to spare", {SECOND_US, 290000, 900000}, false, false, false, false},
     {"between the limits of time", {SECOND_US, 490000, 900000}, false, true, false, true},
-    {"between the limits of keys", {SECOND_US, 900000, 180000}, false, true, true, true},
+    {"between the limits of requests", {SECOND_US, 900000, 180000}, false, true, true, true},
     {"the same in a shorter time", {SECOND_US / 1000, 900, 180}, false, true, true, true},
     {"just enough", {SECOND_US, 600000, 200000}, true, true, true, true},
     {"just enough to gather", {SECOND_US, 500000, 0}, false, false, true, true},
