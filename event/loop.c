@@ -2,9 +2,9 @@
  * Owns a thread's event_base, its timer wheel and its tasks.
  *
  * libevent runs one batch of ready events at a time (EVLOOP_ONCE); after each batch the tasks run, phase by phase. What a
- * phase stirs up in a later one (a failed write fails calls, these dirty clients) runs in the same turn, what it stirs up
- * in an earlier one in the next: so that no connection is written to twice in a turn. One libevent timer stands for the
- * whole wheel.
+ * phase stirs up in a later one (a client that leaves gives up an upload) runs in the same turn, what it stirs up in an earlier
+ * one (a failed write fails calls, these dirty clients) in the next, which does not wait: so that no connection is written to
+ * twice in a turn. One libevent timer stands for the whole wheel.
  *
  * Where it busy-polls, turns that wait for nothing follow each other until something is done, or the time for that is over.
  */

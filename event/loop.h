@@ -1,8 +1,8 @@
 /*
  * A thread's event loop, over libevent.
  *
- *      wait -> ready descriptors, timers and mail are handled -> the turn's end: flushes, first to servers, then to
- *      clients -> wait ...
+ *      wait -> ready descriptors, timers and mail are handled -> the turn's end: flushes, first to clients, then to
+ *      servers -> wait ...
  *
  * One loop a thread; nothing here is thread-safe but loop_stop's mail (event/mailbox.h). The clock is read at most once
  * a turn.
@@ -22,8 +22,8 @@ struct event;
 /* At which step of the turn's end a task runs. */
 enum loop_phase {
     LOOP_PHASE_RESUME,  /* take up again what back-pressure had stopped */
+    LOOP_PHASE_CLIENTS, /* write to clients: who has an answer may ask again while servers are written to */
     LOOP_PHASE_SERVERS, /* write to servers */
-    LOOP_PHASE_CLIENTS, /* write to clients */
     LOOP_PHASES
 };
 

@@ -59,7 +59,7 @@ START_TEST(phases_run_in_their_order_and_tasks_in_theirs)
     loop_defer(&loop, &steps[4].task, LOOP_PHASE_SERVERS);
     loop_defer(&loop, &steps[5].task, LOOP_PHASE_RESUME);
     loop_turn(&loop);
-    ck_assert_str_eq(story, "cfbead");
+    ck_assert_str_eq(story, "cfadbe");
     loop_fini(&loop);
 }
 END_TEST
@@ -109,9 +109,9 @@ START_TEST(a_task_deferred_to_the_same_or_a_later_phase_runs_in_this_turn)
     steps[0].then = &steps[1];
     steps[0].then_phase = LOOP_PHASE_RESUME;
     steps[1].then = &steps[2];
-    steps[1].then_phase = LOOP_PHASE_SERVERS;
+    steps[1].then_phase = LOOP_PHASE_CLIENTS;
     steps[2].then = &steps[3];
-    steps[2].then_phase = LOOP_PHASE_CLIENTS;
+    steps[2].then_phase = LOOP_PHASE_SERVERS;
     loop_defer(&loop, &steps[0].task, LOOP_PHASE_RESUME);
     loop_turn(&loop);
     ck_assert_str_eq(story, "abcd");
@@ -139,10 +139,10 @@ START_TEST(a_task_deferred_to_an_earlier_phase_runs_in_the_next_turn_without_wai
     step_init(&third, &loop, 'c');
     third.task.run = step_stop;
     first.then = &second;
-    first.then_phase = LOOP_PHASE_SERVERS;
+    first.then_phase = LOOP_PHASE_CLIENTS;
     second.then = &third;
     second.then_phase = LOOP_PHASE_RESUME;
-    loop_defer(&loop, &first.task, LOOP_PHASE_CLIENTS);
+    loop_defer(&loop, &first.task, LOOP_PHASE_SERVERS);
     loop_run(&loop);
     ck_assert_str_eq(story, "abc");
     ck_assert_uint_eq(story_turns[1], story_turns[0] + 1);
