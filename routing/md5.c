@@ -112,18 +112,33 @@ static bool is_short(struct slice text)
     return text.len < MD5_LENGTH_AT;
 }
 
+/* The word in which a short text ends: its last bytes, of which there are len % 4, and the padding's first one. */
+static inline uint32_t last_word(const unsigned char *text, size_t len)
+{
+    size_t rest = len % 4;
+    uint32_t word = 0;
+    if (len >= 4 && rest > 0)
+        word = load_le32(text + len - 4) >> (32 - 8 * rest);
+    for (size_t i = 0; len < 4 && i < rest; i++)
+        word |= (uint32_t)text[i] << 8 * i;
+    return word | UINT32_C(0x80) << 8 * rest;
+}
+
 /*
  * For n texts, at most MD5_LANES: word i of each text's block stands in words[i], text by text. Lanes without a short text
  * are empty texts.
  */
 static void gather_lanes(const struct slice *texts, size_t n, uint32_t words[16][MD5_LANES])
 {
-    unsigned char block[MD5_BLOCK];
+    memset(words, 0, 16 * sizeof words[0]);
     for (size_t lane = 0; lane < MD5_LANES; lane++) {
         bool given = lane < n && is_short(texts[lane]);
-        md5_short(given ? texts[lane].data : "", given ? texts[lane].len : 0, block);
-        for (int i = 0; i < 16; i++)
-            words[i][lane] = load_le32(block + 4 * i);
+        const unsigned char *text = (const unsigned char *)(given ? texts[lane].data : "");
+        size_t len = given ? texts[lane].len : 0;
+        for (size_t i = 0; i < len / 4; i++)
+            words[i][lane] = load_le32(text + 4 * i);
+        words[len / 4][lane] = last_word(text, len);
+        words[MD5_LENGTH_AT / 4][lane] = (uint32_t)len * 8;
     }
 }
 

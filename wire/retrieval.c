@@ -194,7 +194,7 @@ bool request_next_key(struct slice *keys, struct slice *key_out)
     const char *end = at + keys->len;
     while (at < end && *at == ' ')
         at++;
-    const char *key_end = scan_key(at, end);
+    const char *key_end = scan_space(at, end);
     *key_out = slice_make(at, (size_t)(key_end - at));
     *keys = slice_make(key_end, (size_t)(end - key_end));
     return key_end > at;

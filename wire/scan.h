@@ -54,4 +54,21 @@ static inline const char *scan_key(const char *at, const char *end)
     return at;
 }
 
+/* The first space in [at, end), or end. Reads nothing outside. For text in which scan_key has found nothing but keys and spaces. */
+static inline const char *scan_space(const char *at, const char *end)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    while (end - at >= 8) {
+        uint64_t word = scan_load64(at) ^ (SCAN_ONES * ' ');
+        uint64_t hits = (word - SCAN_ONES) & ~word & SCAN_HIGHS;
+        if (hits)
+            return at + (__builtin_ctzll(hits) >> 3);
+        at += 8;
+    }
+#endif
+    while (at < end && *at != ' ')
+        at++;
+    return at;
+}
+
 #endif
