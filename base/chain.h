@@ -126,17 +126,18 @@ void chain_clear(struct chain *chain, struct memory *memory);
 /* Moves all of `from` behind `chain`. */
 void chain_splice(struct chain *chain, struct chain *from);
 /*
- * The same, where `from` may be one small piece: that is copied into the room behind the last one, if there is enough, so that
- * many of them become one segment.
+ * The same, where `from` may be short: then it is copied into the room behind the last piece, if there is enough, so that many of them
+ * become one segment.
  */
 static inline void chain_join(struct chain *chain, struct memory *memory, struct chain *from)
 {
     size_t len = from->bytes;
-    if (len == 0 || from->head != from->tail || len >= CHAIN_COPY_BYTES || chain_tail_room(chain) < len) {
+    if (len == 0 || len >= CHAIN_COPY_BYTES || chain_tail_room(chain) < len) {
         chain_splice(chain, from);
         return;
     }
-    (void)chain_append_copy(chain, memory, from->head->data, len);
+    for (const struct segment *s = from->head; s != NULL; s = s->next)
+        (void)chain_append_copy(chain, memory, s->data, s->len);
     chain_clear(from, memory);
 }
 /* Fills at most max vectors from the head on; returns how many. */

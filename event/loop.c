@@ -6,7 +6,7 @@
  * one (a failed write fails calls, these dirty clients) in the next, which does not wait: so that no connection is written to
  * twice in a turn. One libevent timer stands for the whole wheel.
  *
- * Where it busy-polls, turns that wait for nothing follow each other until something is done, or the time for that is over.
+ * Where it busy-polls, turns that wait for nothing follow each other until none of them has had tasks for that time.
  */
 #include "event/loop.h"
 

@@ -5,7 +5,7 @@
  *      servers -> wait ...
  *
  * One loop a thread; nothing here is thread-safe but loop_stop's mail (event/mailbox.h). The clock is read at most once
- * a turn.
+ * a turn, and once more where it busy-polls.
  */
 #ifndef RINGSIDE_EVENT_LOOP_H
 #define RINGSIDE_EVENT_LOOP_H

@@ -16,7 +16,10 @@
  */
 bool socket_set_nagle(int fd, bool on);
 
-/* The shortest round trip seen in the last minutes, in microseconds (TCP_INFO: tcpi_min_rtt); or SOCKET_RTT_UNKNOWN. */
-uint32_t socket_min_rtt_us(int fd);
+/*
+ * How long it takes of late until what is sent is acknowledged, in microseconds (TCP_INFO: tcpi_rtt); or SOCKET_RTT_UNKNOWN. A peer's
+ * acknowledgement often waits for its answer, so that its own time is a part of it.
+ */
+uint32_t socket_rtt_us(int fd);
 
 #endif

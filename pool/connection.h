@@ -24,13 +24,13 @@ struct connection {
     struct upstream *upstream;
     enum connection_state state;
     bool exclusive;
-    bool gated;    /* nothing but the greeting is sent before the server's version is known */
-    bool held;     /* not read: see connection_hold */
-    bool retiring; /* to be closed as soon as no call is under way */
-    bool binary;   /* the protocol that it was greeted for, and is opened with */
-    bool logs_in;  /* a login begins the greeting */
-    bool gathers;  /* its socket holds requests back while others are unanswered: see gather in connection_write.c */
-    bool is_far;   /* too far for that */
+    bool gated;     /* nothing but the greeting is sent before the server's version is known */
+    bool held;      /* not read: see connection_hold */
+    bool retiring;  /* to be closed as soon as no call is under way */
+    bool binary;    /* the protocol that it was greeted for, and is opened with */
+    bool logs_in;   /* a login begins the greeting */
+    bool has_nagle; /* its socket holds small segments back: see set_nagle in connection_write.c */
+    bool is_slow;   /* too slow for that, when it was looked last */
     struct chain out;
     size_t greeting_bytes;  /* what goes before all requests */
     uint64_t written_bytes; /* ever written, on this socket */
@@ -41,6 +41,7 @@ struct connection {
     struct call *
         first_unsent; /* the first of which nothing is encrypted; behind it too. See record_limit in connection_write.c */
     uint32_t call_count;
+    uint32_t looked; /* context->looks at that time */
     struct input in;
     struct reply_unit unit; /* the one being streamed, while body_left > 0 */
     uint64_t body_left;     /* bytes of its data block, CRLF included, still to come */

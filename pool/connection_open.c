@@ -16,7 +16,8 @@ static void connection_opened(struct connection *connection)
     connection->state = CONNECTION_OPEN;
     uint64_t now_us = loop_now_us(connection_loop(connection));
     connection->progress_us = now_us;
-    connection->gathers = connection->is_far = false;
+    connection->has_nagle = false;
+    connection->looked = connection->upstream->context->looks - 1;
     counter_add(&connection->upstream->stats->connections_opened, 1);
     wheel_disarm(&connection_loop(connection)->wheel, &connection->timer);
     connection_set_timer(connection);

@@ -7,8 +7,6 @@
 
 /* The plaintext of a full TLS record, and what memcached reads at once. */
 #define RECORD_BYTES 16384
-/* The longest way to a server, there and back, at which requests gather. */
-#define GATHER_RTT_US 200
 
 /*
  * How much to write at once over TLS: whole requests of at most one record, or one request that is larger, to its end. So no
@@ -71,35 +69,41 @@ static void connection_fail_write(struct connection *connection)
                         connection_keep_problem(connection, "the server closed the connection"));
 }
 
-/* Whether requests may gather on this connection at all. */
-static bool may_gather(const struct connection *connection)
+/* Whether the server acknowledges fast enough. Looked at anew from time to time: a server's pace changes. */
+static bool is_fast(struct connection *connection)
 {
-    return !connection->exclusive && !connection->is_far && !connection->upstream->server->identity.is_unix &&
-           connection->transport.methods == &transport_plain;
+    const struct upstream_context *context = connection->upstream->context;
+    if (connection->looked != context->looks) {
+        connection->looked = context->looks;
+        connection->is_slow = socket_rtt_us(connection->transport.fd) > context->nagle_rtt_us;
+    }
+    return !connection->is_slow;
+}
+
+static bool wants_nagle(struct connection *connection)
+{
+    return connection->upstream->context->wants_nagle && !connection->exclusive &&
+           !connection->upstream->server->identity.is_unix && connection->transport.methods == &transport_plain &&
+           is_fast(connection);
 }
 
 /*
- * While the worker is busy, what it writes to a near server gathers in the kernel as long as the server owes an answer (Nagle's
- * algorithm): so a few requests at a time become one segment, which leaves with the answer's arrival, and wakes the server once.
+ * While the worker is busy, what it writes gathers in the kernel as long as the server has something to acknowledge (Nagle's algorithm),
+ * which it mostly does by its answer: so a few requests at a time become one segment, which leaves with the answer's arrival,
+ * and wakes the server once.
  *
  *      written:   a        b  c      d  e  f
  *      sent:      a ...... answer,bc ...... answer,def
  *
- * It costs a request that is held at most the way to the server and back, since answers come in order. What the server needs in
- * order to answer is never held: all that is written so ends with a whole request; of a large one whose end could not be written yet
- * (blocked) nothing waits, since the server may not acknowledge a part of one for 40 ms.
+ * What is held back waits for one acknowledgement: so only where that takes no longer than nagle_rtt_us, way and server together. What the
+ * server needs in order to answer is never held: of a request that could not be written whole at once (blocked) no part waits, since
+ * the server may not acknowledge the begin of one for 40 ms.
  */
-static void gather(struct connection *connection, bool blocked)
+static void set_nagle(struct connection *connection, bool blocked)
 {
-    bool wanted = connection->upstream->context->gathers && !blocked && may_gather(connection);
-    if (wanted == connection->gathers)
-        return;
-    if (wanted && socket_min_rtt_us(connection->transport.fd) > GATHER_RTT_US) {
-        connection->is_far = true;
-        return;
-    }
-    if (socket_set_nagle(connection->transport.fd, wanted))
-        connection->gathers = wanted;
+    bool wanted = !blocked && wants_nagle(connection);
+    if (wanted != connection->has_nagle && socket_set_nagle(connection->transport.fd, wanted))
+        connection->has_nagle = wanted;
 }
 
 void connection_flush(struct loop_task *task)
@@ -110,13 +114,14 @@ void connection_flush(struct loop_task *task)
         return;
     if (connection->gated && connection->written_bytes == connection->greeting_bytes)
         return;
+    bool was_blocked = connection->transport.wanted & TRANSPORT_WRITABLE;
     if (!write_out(connection)) {
         connection_fail_write(connection);
         return;
     }
     bool blocked =
         connection->gated ? connection->written_bytes < connection->greeting_bytes : !chain_is_empty(&connection->out);
-    gather(connection, blocked);
+    set_nagle(connection, blocked || was_blocked);
     unsigned readable = connection->held ? 0 : TRANSPORT_READABLE;
     if (transport_want(&connection->transport, readable | (blocked ? TRANSPORT_WRITABLE : 0)) != 0) {
         connection_fail(connection, CALL_FAILURE_LOCAL, "out of memory");

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define CALLS_PER_CHUNK 512
+/* The longest that a server may take to acknowledge, on average, for requests to gather until it does. */
+#define NAGLE_RTT_US 300
 /* Idle connections kept for uploads. */
 #define UPLOADS_KEPT 4
 
@@ -31,6 +33,7 @@ void upstream_context_init(struct upstream_context *context, struct loop *loop, 
         .input = input,
         .resolver = resolver,
         .worker = worker,
+        .nagle_rtt_us = NAGLE_RTT_US,
     };
     slab_init(&context->calls, "call", sizeof(struct call), CALLS_PER_CHUNK);
 }

@@ -28,7 +28,10 @@ struct upstream_context {
     struct input_shared *input;
     struct resolver *resolver;
     unsigned worker; /* index into server->stats */
-    bool gathers; /* the worker is busy: requests are to gather before they leave. See gather in connection_write.c */
+    /* The worker is busy: see set_nagle in connection_write.c. */
+    bool wants_nagle;
+    uint32_t nagle_rtt_us; /* up to which round trip */
+    uint32_t looks;        /* counts up: connections look at their round trip anew */
     struct slab calls;
 };
 

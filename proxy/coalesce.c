@@ -1,4 +1,4 @@
-/* Owns the decision whether a worker sleeps before it waits, and the sleep: see coalesce.h. */
+/* Owns the decision whether a worker lets requests gather, and how, and the sleep: see coalesce.h. */
 #include "proxy/coalesce.h"
 
 #include "proxy/worker.h"
@@ -8,9 +8,9 @@
 /* It begins when the thread works more than this share of its time (percent), and ends below that. */
 #define BEGIN_BUSY 60
 #define END_BUSY 35
-/* The same for what is written to servers: not by requests a second, since it costs no sleep. */
-#define BEGIN_GATHER_BUSY 50
-#define END_GATHER_BUSY 30
+/* The same for Nagle's algorithm towards servers: at any number of requests a second, since nobody sleeps. */
+#define BEGIN_NAGLE_BUSY 50
+#define END_NAGLE_BUSY 30
 /* Requests a second; at the first one ten gather in a sleep, with what it takes to wake up. */
 #define BEGIN_REQUESTS 200000
 #define END_REQUESTS 150000
@@ -26,9 +26,9 @@ bool coalesce_sleeps(bool sleeps, const struct coalesce_load *load)
     return is_busy(load, sleeps ? END_BUSY : BEGIN_BUSY) && load->requests * 1000000 >= load->wall_us * requests;
 }
 
-bool coalesce_gathers(bool gathers, const struct coalesce_load *load)
+bool coalesce_wants_nagle(bool wanted, const struct coalesce_load *load)
 {
-    return is_busy(load, gathers ? END_GATHER_BUSY : BEGIN_GATHER_BUSY);
+    return is_busy(load, wanted ? END_NAGLE_BUSY : BEGIN_NAGLE_BUSY);
 }
 
 static uint64_t clock_us(clockid_t id)
@@ -36,6 +36,17 @@ static uint64_t clock_us(clockid_t id)
     struct timespec now;
     clock_gettime(id, &now);
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static bool is_wanted(const struct worker *worker)
+{
+    return worker->current != NULL && worker->current->snapshot->config->coalesce && worker->loop.busy_poll_us == 0;
+}
+
+void coalesce_configure(struct worker *worker)
+{
+    worker->coalesce.sleeps &= is_wanted(worker);
+    worker->upstream_context.wants_nagle &= is_wanted(worker);
 }
 
 static void look(struct worker *worker)
@@ -51,10 +62,11 @@ static void look(struct worker *worker)
         .cpu_us = now.cpu_us - coalesce->since.cpu_us,
         .requests = now.requests - coalesce->since.requests,
     };
-    bool wanted =
-        worker->current != NULL && worker->current->snapshot->config->coalesce && worker->loop.busy_poll_us == 0;
+    struct upstream_context *context = &worker->upstream_context;
+    bool wanted = is_wanted(worker);
     coalesce->sleeps = wanted && coalesce_sleeps(coalesce->sleeps, &load);
-    worker->upstream_context.gathers = wanted && coalesce_gathers(worker->upstream_context.gathers, &load);
+    context->wants_nagle = wanted && coalesce_wants_nagle(context->wants_nagle, &load);
+    context->looks++;
     coalesce->since = now;
     coalesce->turns = 0;
 }

@@ -1,12 +1,13 @@
 /*
- * A busy worker lets requests gather: before it waits for the next events it sleeps for a moment, so that a turn handles more of
- * them with fewer system calls. As network cards coalesce interrupts, and for the same reason.
+ * A busy worker lets requests gather, so that it handles more of them with fewer system calls: what it writes to servers, in the
+ * kernel (pool/connection_write.c: set_nagle); and what its clients write, as network cards coalesce interrupts: before it waits
+ * for the next events it sleeps for a moment.
  *
  *      turns of a few requests:   wait read write | wait read write | wait read write | ...
  *      coalesced:                 sleep wait read read read write ............... | sleep ...
  *
- * It does so only while it is short of time and requests come so fast that many gather in that moment: then each of them waits
- * for others anyhow. A worker that has time to spare answers at once.
+ * It sleeps only while it is short of time and requests come so fast that many gather in that moment: then each of them waits
+ * for others anyhow. A worker that has time to spare does neither.
  */
 #ifndef RINGSIDE_PROXY_COALESCE_H
 #define RINGSIDE_PROXY_COALESCE_H
@@ -36,9 +37,11 @@ struct coalesce {
 
 /* Whether to sleep under that load, having slept before or not. */
 bool coalesce_sleeps(bool sleeps, const struct coalesce_load *load);
-/* Whether requests to servers are to gather under that load, having gathered before or not. */
-bool coalesce_gathers(bool gathers, const struct coalesce_load *load);
+/* Whether requests to servers are to gather under that load, having done so before or not. */
+bool coalesce_wants_nagle(bool wanted, const struct coalesce_load *load);
 
+/* A new configuration is in force: if it does not want this, it ends at once. */
+void coalesce_configure(struct worker *worker);
 /* Before the worker waits for events. */
 void coalesce(struct worker *worker);
 

@@ -177,7 +177,7 @@ void exchange_answer_bytes(struct client *client, struct slice bytes)
     if (bytes.len == 0)
         return;
     if (client->first == NULL) {
-        if (!chain_append_copy(&client->out, &client->worker->memory, bytes.data, bytes.len))
+        if (!chain_append_few(&client->out, &client->worker->memory, bytes.data, bytes.len))
             client_close_soon(client);
         client_dirty(client);
         return;

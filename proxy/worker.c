@@ -160,6 +160,7 @@ static void deliver_snapshot(struct mail *mail)
     /* Once set it stays: who has to log in may be connected by a listener that this configuration no longer has. */
     worker->guarded |= gate_guards(content->pin->snapshot);
     worker->loop.busy_poll_us = content->pin->snapshot->config->busy_poll_us;
+    coalesce_configure(worker);
     configure_listeners(worker);
     free(content);
     if (old != NULL)

@@ -351,4 +351,5 @@ class Direct(Peer):
         return first_line(["memcached", "--version"])
 
 
-PEERS = {peer.name: peer for peer in (Ringside, Twemproxy, MemcachedProxy, HAProxy, Relay, Direct, RingsideTree, RingsidePolling)}
+PEERS = {peer.name: peer for peer in (Ringside, Twemproxy, MemcachedProxy, HAProxy, Relay, Direct, RingsideTree,
+                                      RingsidePolling)}

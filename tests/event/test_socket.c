@@ -32,11 +32,11 @@ START_TEST(the_way_to_a_peer_is_known_once_there_is_a_connection)
     uint16_t port;
     int listener = peer_listen(&port), fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_ge(fd, 0);
-    ck_assert_uint_eq(socket_min_rtt_us(fd), SOCKET_RTT_UNKNOWN);
+    ck_assert_uint_eq(socket_rtt_us(fd), SOCKET_RTT_UNKNOWN);
     const struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
-    ck_assert_uint_ne(socket_min_rtt_us(fd), SOCKET_RTT_UNKNOWN);
+    ck_assert_uint_ne(socket_rtt_us(fd), SOCKET_RTT_UNKNOWN);
     close(fd);
     close(listener);
 }
@@ -46,7 +46,7 @@ START_TEST(a_unix_socket_has_no_way)
 {
     int ends[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    ck_assert_uint_eq(socket_min_rtt_us(ends[0]), SOCKET_RTT_UNKNOWN);
+    ck_assert_uint_eq(socket_rtt_us(ends[0]), SOCKET_RTT_UNKNOWN);
     close(ends[0]);
     close(ends[1]);
 }

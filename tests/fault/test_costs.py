@@ -10,7 +10,7 @@ import pytest
 
 from binary import BinaryWire, count, packet, store
 from faults import is_sanitized, load_of
-from harness import ALL_TLS, connect
+from harness import ALL_TLS, connect, wait_until
 from load import build
 
 MIB = 1 << 20
@@ -90,6 +90,48 @@ def test_idle_clients_cost_little_memory(lab):
             sock.close()
     ringside.wait_clients(1)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_clients_that_are_answered_at_once_leave_little_behind(lab):
+    """2 000 clients get their answers from one read of a server that stood still: what that takes for a moment is little."""
+    if ALL_TLS:
+        pytest.skip("over TLS a client's own memory hides it")
+    count = 2000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count + 500:
+        pytest.skip("RLIMIT_NOFILE is %d; %d clients need more" % (hard, count))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    server = lab.memcached()
+    ringside = lab.ringside({"workers": 1, "limits": {"clients": count + 100}}, servers=[server], timeout="60s",
+                            wrapper=["prlimit", "--nofile=%d" % (count + 500)])
+    wire = lab.wire(ringside)
+    wire.set(b"key", b"v" * 60)
+    crowd = [connect(ringside.address) for _ in range(count)]
+    try:
+        ringside.wait_clients(count + 1)
+        before = ringside.rss()
+        server.freeze()
+        for sock in crowd:
+            sock.sendall(b"get key\r\n")
+        wait_until(lambda: own_requests(wire) >= count, "all requests to be read")
+        server.thaw()
+        expected = b"VALUE key 0 60\r\n" + b"v" * 60 + b"\r\nEND\r\n"
+        for sock in crowd:
+            assert sock.recv(4096) == expected
+        grown = ringside.rss() - before
+        print("%d bytes each" % (grown // count))
+        # A block of 4 KiB for each would make 8 MiB.
+        assert grown <= 2 * MIB, "%.1f MiB for %d answers" % (grown / MIB, count)
+    finally:
+        for sock in crowd:
+            sock.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def own_requests(wire):
+    """How many requests Ringside has read so far."""
+    wire.send(b"stats ringside\r\n")
+    return int(wire.read_stats()["ringside_requests"])
 
 
 def callers(page, pid):

@@ -320,8 +320,35 @@ def worker_states(ringside):
     return states
 
 
+def times_asleep(ringside):
+    """How often its workers have gone to sleep so far."""
+    total = 0
+    for task in Path("/proc/%d/task" % ringside.pid).iterdir():
+        if task.joinpath("comm").read_text().startswith("worker-"):
+            total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", task.joinpath("status").read_text(), re.M)[1])
+    return total
+
+
+def sleeps_of(ringside, wire, requests=300):
+    """How often they go to sleep while one client asks so often, one request at a time."""
+    before = times_asleep(ringside)
+    for _ in range(requests):
+        wire.command(b"get nothing\r\n", b"END\r\n")
+    return times_asleep(ringside) - before
+
+
+def test_a_polling_worker_sleeps_less(lab):
+    servers = lab.memcacheds(1)
+    ringside = lab.ringside(dict(config_of(servers), busy_poll=1000))
+    wire = lab.wire(ringside)
+    # On a machine with other work, a round trip may take longer than it looks: one quiet moment is enough.
+    wait_until(lambda: sleeps_of(ringside, wire) < 150, "a worker that looks for events in place of sleeping")
+    ringside.reload(dict(config_of(servers), busy_poll=0))
+    wait_until(lambda: sleeps_of(ringside, wire) >= 300, "a worker that waits for each request")
+
+
 def test_busy_polling_comes_and_goes_under_load(lab):
-    """With `busy_poll` a worker looks for events before it waits; with nothing to do it sleeps all the same."""
+    """No request fails because of it, and with nothing to do workers sleep all the same."""
     servers = lab.memcacheds(2)
     ringside = lab.ringside(config_of(servers))
     with Load(ringside.address, connections=30) as load:

@@ -11,8 +11,8 @@
 struct row {
     const char *what;
     struct coalesce_load load;
-    bool begins, goes_on;                     /* to sleep */
-    bool begins_gathering, goes_on_gathering; /* what is sent to servers */
+    bool begins, goes_on;                  /* to sleep */
+    bool begins_nagle, goes_on_with_nagle; /* what is sent to servers */
 };
 
 static const struct row rows[] = {
@@ -34,8 +34,9 @@ START_TEST(it_begins_goes_on_and_ends_by_the_load)
     const struct row *row = &rows[_i];
     ck_assert_msg(coalesce_sleeps(false, &row->load) == row->begins, "%s: begins", row->what);
     ck_assert_msg(coalesce_sleeps(true, &row->load) == row->goes_on, "%s: goes on", row->what);
-    ck_assert_msg(coalesce_gathers(false, &row->load) == row->begins_gathering, "%s: begins gathering", row->what);
-    ck_assert_msg(coalesce_gathers(true, &row->load) == row->goes_on_gathering, "%s: goes on gathering", row->what);
+    ck_assert_msg(coalesce_wants_nagle(false, &row->load) == row->begins_nagle, "%s: begins gathering", row->what);
+    ck_assert_msg(coalesce_wants_nagle(true, &row->load) == row->goes_on_with_nagle, "%s: goes on gathering",
+                  row->what);
 }
 END_TEST
 
