@@ -71,9 +71,16 @@ static void look(struct worker *worker)
     coalesce->turns = 0;
 }
 
+/* After a busy time turns may become few: what that time has begun is not to outlive it. */
+static bool is_overdue(const struct worker *worker)
+{
+    bool has_begun = worker->coalesce.sleeps || worker->upstream_context.wants_nagle;
+    return has_begun && clock_us(CLOCK_MONOTONIC) - worker->coalesce.since.wall_us >= COALESCE_LOOK_US;
+}
+
 void coalesce(struct worker *worker)
 {
-    if (++worker->coalesce.turns >= COALESCE_TURNS)
+    if (++worker->coalesce.turns >= COALESCE_TURNS || is_overdue(worker))
         look(worker);
     if (!worker->coalesce.sleeps)
         return;

@@ -19,8 +19,9 @@ struct worker;
 
 /* How long it sleeps, in microseconds. */
 #define COALESCE_SLEEP_US 100
-/* Turns between two looks at the load. */
+/* Turns between two looks at the load; and how long, in microseconds, what was begun by one may go on without another. */
 #define COALESCE_TURNS 128
+#define COALESCE_LOOK_US 100000
 
 /* A worker's load between two looks. */
 struct coalesce_load {
