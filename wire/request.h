@@ -66,9 +66,9 @@ bool request_parse_frequent(const char *data, size_t len, uint64_t item_size_max
 /*
  * The continuation of a long retrieval line: data starts where the last part ended. `more` keeps verb, and gets keys,
  * key, key_count and line_bytes; its prefix still points into the first part, as long as the caller keeps that. READY:
- * the line ended within data (key_count may be 0); KEYS: it goes on; PARTIAL: not even one further key is whole;
- * REFUSED: a key was wrong: `error` replaces END, the rest of the line, given by line_bytes, is consumed; FATAL: a key
- * was wrong and the line's end is not in sight, or the line goes on without keys.
+ * the line ended within data (key_count may be 0); KEYS: it goes on; PARTIAL: not even one further key is whole,
+ * or the next one is wrong and the line's end is not in sight; REFUSED: a key was wrong: `error` replaces END, the rest of the
+ * line, given by line_bytes, is consumed; FATAL: REQUEST_LINE_MAX bytes without a good key, and no end in sight.
  */
 enum request_status request_parse_more_keys(const char *data, size_t len, struct request *more);
 

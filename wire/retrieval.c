@@ -21,7 +21,7 @@
 
 enum keys_status {
     KEYS_TAKEN, /* all whole keys; *request_out has them */
-    KEYS_WRONG, /* one is too long, or holds a control character */
+    KEYS_WRONG, /* one is too long, or holds a control character; *request_out has those before it */
 };
 
 /* A '\r' that ends the bytes at hand is perhaps the first half of the line's end. */
@@ -146,10 +146,10 @@ enum request_status retrieval_parse_unended(struct slice text, struct request *r
     bool single_spaced;
     if (!take_prefix(&rest, false, request_out))
         return REQUEST_FATAL;
-    if (take_keys(rest, false, request_out, &single_spaced) == KEYS_WRONG)
-        return give_up(request_out, PARSE_BAD_FORMAT);
+    enum keys_status status = take_keys(rest, false, request_out, &single_spaced);
+    /* A wrong one that is not the first is met again, in what follows these. */
     if (request_out->key_count == 0)
-        return give_up(request_out, PARSE_LINE_TOO_LONG);
+        return give_up(request_out, status == KEYS_WRONG ? PARSE_BAD_FORMAT : PARSE_LINE_TOO_LONG);
     const char *last = request_out->keys.data + request_out->keys.len;
     request_out->line = slice_make(text.data, (size_t)(last - text.data));
     request_out->repeatable = !has_exptime(request_out->verb);
@@ -178,13 +178,15 @@ enum request_status request_parse_more_keys(const char *data, size_t len, struct
     const char *newline = len == 0 ? NULL : memchr(data, '\n', len);
     if (newline != NULL)
         return parse_last_keys(data, newline, more);
-    if (take_keys(slice_make(data, len), false, more, &single_spaced) == KEYS_WRONG)
-        return give_up(more, PARSE_BAD_FORMAT);
+    enum keys_status status = take_keys(slice_make(data, len), false, more, &single_spaced);
     if (more->key_count > 0) {
         more->line_bytes = (uint32_t)(more->keys.data + more->keys.len - data);
         return REQUEST_KEYS;
     }
-    return len < REQUEST_LINE_MAX ? REQUEST_PARTIAL : give_up(more, PARSE_LINE_TOO_LONG);
+    /* A wrong key: the line's end, from where the client can go on, may be near. */
+    if (len < REQUEST_LINE_MAX)
+        return REQUEST_PARTIAL;
+    return give_up(more, status == KEYS_WRONG ? PARSE_BAD_FORMAT : PARSE_LINE_TOO_LONG);
 }
 
 /* What take_keys let through holds keys and spaces alone. */

@@ -6,6 +6,8 @@ Where Ringside answers as memcached does, a real memcached is asked too, so that
 
 import pytest
 
+from harness import wait_until
+
 pytestmark = pytest.mark.sanitize
 
 LONG = b"L" * 251
@@ -222,6 +224,23 @@ def test_long_get_with_a_bad_key(shared_lab, fleet, size):
     wire.exchange([line[i:i + size] for i in range(0, len(line), size)])
     answer = wire.read_until(b"MN\r\n")
     assert answer in (FORMAT + b"MN\r\n", b"VALUE long:0 0 4\r\nzero\r\n" + FORMAT + b"MN\r\n")
+    wire.in_step()
+
+
+def test_long_get_whose_bad_key_comes_before_the_rest(shared_lab, fleet):
+    """The same where the bad key has been read, and the line's end has not."""
+    wire, other = shared_lab.wire(fleet[2]), shared_lab.wire(fleet[2])
+
+    def bytes_read():
+        other.send(b"stats ringside\r\n")
+        return int(other.read_stats()["ringside_bytes_read"])
+
+    begin = b"get " + b" ".join(b"long:%d" % i for i in range(4000)) + b" " + LONG + b" more:1 "
+    before = bytes_read()
+    wire.send(begin)
+    wait_until(lambda: bytes_read() >= before + len(begin), "the first part to be read")
+    wire.send(b"more:2\r\nmn\r\n")
+    assert wire.read_until(b"MN\r\n").endswith(FORMAT + b"MN\r\n")
     wire.in_step()
 
 

@@ -223,10 +223,21 @@ START_TEST(later_parts_answer_as_promised)
     ck_assert_int_eq(request_parse_more_keys(" a \x01\r\n", 6, &more), REQUEST_REFUSED);
     check_slice(more.error, BAD);
     ck_assert_uint_eq(more.line_bytes, 6);
-    ck_assert_int_eq(request_parse_more_keys(" a \x01 ", 5, &more), REQUEST_FATAL);
+    ck_assert_int_eq(request_parse_more_keys(" a \x01 ", 5, &more), REQUEST_KEYS);
+    ck_assert_uint_eq(more.line_bytes, 2);
+    ck_assert_int_eq(request_parse_more_keys(" \x01 ", 3, &more), REQUEST_PARTIAL);
+    ck_assert_int_eq(request_parse_more_keys(" \x01 b\r\n", 6, &more), REQUEST_REFUSED);
     check_slice(more.error, BAD);
+    ck_assert_uint_eq(more.line_bytes, 6);
     ck_assert_int_eq(request_parse_more_keys(" " K250, 251, &more), REQUEST_PARTIAL);
-    ck_assert_int_eq(request_parse_more_keys(" " K250 "k", 252, &more), REQUEST_FATAL);
+    ck_assert_int_eq(request_parse_more_keys(" " K250 "k", 252, &more), REQUEST_PARTIAL);
+    ck_assert_int_eq(request_parse_more_keys(" " K250 "k\n", 253, &more), REQUEST_REFUSED);
+    check_slice(more.error, BAD);
+    char wrong[REQUEST_LINE_MAX];
+    memset(wrong, ' ', sizeof(wrong));
+    wrong[1] = '\x01';
+    ck_assert_int_eq(request_parse_more_keys(wrong, sizeof(wrong) - 1, &more), REQUEST_PARTIAL);
+    ck_assert_int_eq(request_parse_more_keys(wrong, sizeof(wrong), &more), REQUEST_FATAL);
     check_slice(more.error, BAD);
 }
 END_TEST
