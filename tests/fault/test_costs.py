@@ -92,10 +92,9 @@ def test_idle_clients_cost_little_memory(lab):
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.plain("a client's own memory hides it")
 def test_clients_that_are_answered_at_once_leave_little_behind(lab):
     """2 000 clients get their answers from one read of a server that stood still: what that takes for a moment is little."""
-    if ALL_TLS:
-        pytest.skip("over TLS a client's own memory hides it")
     count = 2000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count + 500:
