@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Tiny blocks come so many more at a time: the most that are in use at once creeps up, one by one, for long. */
+#define TINY_SPARES 15
 /* Blocks kept for re-use, by size: 1 MiB of tiny ones, 4 MiB of small ones, 8 MiB of each of the others. */
 static const size_t kept_max[BLOCK_SIZES] = {2048, 1024, 128, 32};
 static const size_t capacity_of[BLOCK_SIZES] = {BLOCK_TINY_BYTES, BLOCK_SMALL_BYTES, BLOCK_LARGE_BYTES,
@@ -35,18 +37,32 @@ void block_pool_fini(struct block_pool *pool)
     }
 }
 
-struct block *block_create_fresh(struct block_pool *pool, enum block_size size)
+/* Memory for a block that nobody holds. */
+static struct block *block_allocate(struct block_pool *pool, enum block_size size)
 {
     struct block *block = malloc(sizeof *block + capacity_of[size]);
     if (block == NULL)
         return NULL;
-    block->pool = pool;
-    block->next_free = NULL;
+    *block = (struct block){.pool = pool, .capacity = (uint32_t)capacity_of[size], .size = (uint16_t)size};
+    return block;
+}
+
+static void block_keep(struct block_pool *pool, struct block *block)
+{
+    block->next_free = pool->free[block->size];
+    pool->free[block->size] = block;
+    pool->free_count[block->size]++;
+}
+
+struct block *block_create_fresh(struct block_pool *pool, enum block_size size)
+{
+    struct block *block = block_allocate(pool, size);
+    if (block == NULL)
+        return NULL;
+    struct block *spare;
+    for (int i = 0; size == BLOCK_TINY && i < TINY_SPARES && (spare = block_allocate(pool, size)) != NULL; i++)
+        block_keep(pool, spare);
     block->refs = 1;
-    block->used = 0;
-    block->capacity = (uint32_t)capacity_of[size];
-    block->size = (uint16_t)size;
-    block->is_secret = false;
     pool->held_bytes += block->capacity;
     return block;
 }
@@ -69,7 +85,5 @@ void block_release(struct block *block)
         free(block);
         return;
     }
-    block->next_free = pool->free[block->size];
-    pool->free[block->size] = block;
-    pool->free_count[block->size]++;
+    block_keep(pool, block);
 }
