@@ -159,16 +159,23 @@ static void on_event(evutil_socket_t fd, short what, void *context)
     write_down(context, 'E');
 }
 
+/* An event that is ready all the time. Returns its descriptor. */
+static int add_ready_event(struct loop *loop, struct event *event, event_callback_fn on_ready)
+{
+    int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    event_assign(event, loop->base, fd, EV_READ | EV_PERSIST, on_ready, loop);
+    event_add(event, NULL);
+    return fd;
+}
+
 START_TEST(events_are_handled_between_turns)
 {
     struct loop loop;
     struct step first, second;
     ck_assert_int_eq(loop_init(&loop), 0);
-    int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
-    ck_assert_int_ge(fd, 0);
     struct event event;
-    event_assign(&event, loop.base, fd, EV_READ | EV_PERSIST, on_event, &loop);
-    event_add(&event, NULL);
+    int fd = add_ready_event(&loop, &event, on_event);
     step_init(&first, &loop, 'a');
     step_init(&second, &loop, 'b');
     second.task.run = step_stop;
@@ -210,11 +217,8 @@ START_TEST(a_loop_polls_for_as_long_as_it_is_told_to)
     ck_assert_int_eq(loop_init(&loop), 0);
     loop.busy_poll_us = polls[_i].busy_poll_us;
     loop.before_wait = write_down_wait;
-    int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
-    ck_assert_int_ge(fd, 0);
     struct event event;
-    event_assign(&event, loop.base, fd, EV_READ | EV_PERSIST, on_event_that_takes_time, &loop);
-    event_add(&event, NULL);
+    int fd = add_ready_event(&loop, &event, on_event_that_takes_time);
     step_init(&step, &loop, 'a');
     loop_defer(&loop, &step.task, LOOP_PHASE_SERVERS);
     loop_run(&loop);

@@ -30,9 +30,9 @@ static void converse(struct bench *bench)
 }
 
 /* The first conversation, in which the connection is opened. Every server is fast enough. */
-static void start_with(struct bench *bench, const struct upstream_settings *settings)
+static void start(struct bench *bench)
 {
-    bench_init_named(bench, NULL, settings);
+    bench_init(bench);
     bench->context.nagle_rtt_us = SOCKET_RTT_UNKNOWN - 1;
     struct outcome outcome;
     bench_ask(bench, &outcome, VERB_GET, "get a\r\n");
@@ -40,11 +40,6 @@ static void start_with(struct bench *bench, const struct upstream_settings *sett
     bench_expect(bench, "get a\r\n");
     bench_say(bench, "END\r\n");
     bench_expect_reply(bench, &outcome, "END\r\n");
-}
-
-static void start(struct bench *bench)
-{
-    start_with(bench, &bench_settings);
 }
 
 START_TEST(requests_gather_while_the_worker_is_busy)
