@@ -3,6 +3,7 @@
 import mmap
 import os
 import resource
+import socket
 import struct
 import subprocess
 
@@ -49,14 +50,25 @@ def plain_build_only():
         pytest.skip("a sanitizer has its own allocator and its own costs")
 
 
+@pytest.fixture
+def many_descriptors():
+    """A function that sees to so many descriptors for this test, or skips it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def see_to(count):
+        if hard != resource.RLIM_INFINITY and hard < count:
+            pytest.skip("RLIMIT_NOFILE is %d; %d are needed" % (hard, count))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    yield see_to
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 @pytest.mark.slow
-def test_idle_clients_cost_little_memory(lab):
+def test_idle_clients_cost_little_memory(lab, many_descriptors):
     """10 000 clients that have each had an answer cost at most 12 MiB more than none; over TLS 200."""
     wanted = IDLE_CLIENTS + 500
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.skip("RLIMIT_NOFILE is %d; %d clients need %d" % (hard, IDLE_CLIENTS, wanted))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    many_descriptors(wanted)
     ringside = lab.ringside({"limits": {"clients": IDLE_CLIENTS + 100}}, servers=lab.memcacheds(2),
                             wrapper=["prlimit", "--nofile=%d" % wanted])
     wire = lab.wire(ringside)
@@ -89,17 +101,13 @@ def test_idle_clients_cost_little_memory(lab):
         for sock in crowd:
             sock.close()
     ringside.wait_clients(1)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.plain("a client's own memory hides it")
-def test_clients_that_are_answered_at_once_leave_little_behind(lab):
+def test_clients_that_are_answered_at_once_leave_little_behind(lab, many_descriptors):
     """2 000 clients get their answers from one read of a server that stood still: what that takes for a moment is little."""
     count = 2000
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < count + 500:
-        pytest.skip("RLIMIT_NOFILE is %d; %d clients need more" % (hard, count))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    many_descriptors(count + 500)
     server = lab.memcached()
     ringside = lab.ringside({"workers": 1, "limits": {"clients": count + 100}}, servers=[server], timeout="60s",
                             wrapper=["prlimit", "--nofile=%d" % (count + 500)])
@@ -116,7 +124,7 @@ def test_clients_that_are_answered_at_once_leave_little_behind(lab):
         server.thaw()
         expected = b"VALUE key 0 60\r\n" + b"v" * 60 + b"\r\nEND\r\n"
         for sock in crowd:
-            assert sock.recv(4096) == expected
+            assert sock.recv(len(expected), socket.MSG_WAITALL) == expected
         grown = ringside.rss() - before
         print("%d bytes each" % (grown // count))
         # A block of 4 KiB for each would make 8 MiB.
@@ -124,7 +132,6 @@ def test_clients_that_are_answered_at_once_leave_little_behind(lab):
     finally:
         for sock in crowd:
             sock.close()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def own_requests(wire):
